@@ -1,0 +1,125 @@
+"""Photos, a folder of photos or a video -> a coloured point cloud with cameras and depth maps.
+
+INPUT is a folder, a file, a pattern such as "photos/*.jpg", or a video. The files go into output/<name of the input>;
+when that folder is there already, into output/<name>-2 and so on. A folder named with --out must be new or empty,
+unless --overwrite is given, which replaces files of the same name and leaves all others alone.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped with Ctrl-C.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..nodes import parameters
+from ._options import add_options, chosen
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options, from the tables the node graph uses as well."""
+    parser.add_argument("input", nargs="+", metavar="INPUT", help="photos: a folder, files, a pattern, or a video")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: output/<input>)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files of the same name in --out")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=list(parameters.EXPORT_FORMATS),
+        default=list(parameters.EXPORT_FORMATS),
+        metavar="FORMAT",
+        help=f"what to write, of {', '.join(parameters.EXPORT_FORMATS)} (default: all)",
+    )
+    add_options(parser, "images", parameters.LOAD_IMAGES)
+    add_options(parser, "model", parameters.LOAD_MODEL)
+    add_options(parser, "reconstruction", parameters.RECONSTRUCT)
+    add_options(parser, "point cloud", parameters.POINT_CLOUD)
+    add_options(parser, "files", parameters.EXPORT)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, reconstruct, write and report."""
+    folder = output_folder(arguments.input, arguments.out, arguments.overwrite)
+    started = time.perf_counter()
+    from ..nodes.export import export
+    from ..nodes.load_images import load_images
+    from ..nodes.load_model import load_model
+    from ..nodes.point_cloud import point_cloud
+    from ..nodes.reconstruct import reconstruct
+    from ..nodes.report import report_text
+    from ..scene.files import find_files
+    from ._progress_bars import ProgressBars
+
+    seconds = {"start": time.perf_counter() - started}
+    source = arguments.input[0] if len(arguments.input) == 1 else arguments.input
+    find_files(source)  # a wrong path is told before a large model is read
+    with ProgressBars() as progress:
+        with timed(seconds, "model"):
+            model = load_model(**chosen(arguments, parameters.LOAD_MODEL), progress=progress)
+        with timed(seconds, "images"):
+            options = chosen(arguments, parameters.LOAD_IMAGES)
+            images = load_images(source, model=model, **options, progress=progress)
+        scene = reconstruct(model, images, **chosen(arguments, parameters.RECONSTRUCT), progress=progress)
+        seconds |= scene.timings
+        with timed(seconds, "point cloud"):
+            cloud = point_cloud(scene, **chosen(arguments, parameters.POINT_CLOUD), progress=progress)
+        with timed(seconds, "files"):
+            options = chosen(arguments, parameters.EXPORT)
+            formats, overwrite = arguments.formats, arguments.overwrite
+            files = export(scene, cloud, folder, formats, **options, overwrite=overwrite, progress=progress)
+    scene.timings = seconds
+    for name, reason in images.skipped:
+        print(f"left out: {name}: {reason}")
+    print(f"\n{report_text(scene)}\npoints: {len(cloud):,}\n\n{len(files)} files in {folder}:")
+    for line in summary_of(files, folder):
+        print("  " + line)
+
+
+def output_folder(inputs: list[str], wanted: Path | None, overwrite: bool) -> Path:
+    """The folder to write to, checked before the long work begins; it is made only when there is something to write."""
+    if wanted is None:
+        name = Path(inputs[0]).resolve().stem if len(inputs) == 1 and "*" not in inputs[0] else "scene"
+        first = folder = Path("output") / (name or "scene")
+        count = 1
+        while holds_files(folder) and not overwrite:
+            count += 1
+            folder = first.with_name(f"{first.name}-{count}")
+        return folder
+    if wanted.exists() and not wanted.is_dir():
+        raise ValueError(f"--out {wanted} is a file; name a folder.")
+    if holds_files(wanted) and not overwrite:
+        raise FileExistsError(f"the folder {wanted} is not empty; name another with --out, or add --overwrite.")
+    return wanted
+
+
+def holds_files(folder: Path) -> bool:
+    """True for a folder with anything in it."""
+    return folder.is_dir() and any(folder.iterdir())
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Note how long the block takes."""
+    started = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - started
+
+
+def summary_of(files: list[Path], folder: Path) -> list[str]:
+    """One line a file, or one line a folder that holds many alike."""
+    groups: dict[tuple[Path, str], list[Path]] = {}
+    for file in files:
+        groups.setdefault((file.relative_to(folder).parent, file.suffix), []).append(file)
+    lines = []
+    for (parent, suffix), group in groups.items():
+        if len(group) > 4:
+            lines.append(f"{parent / ('*' + suffix)!s:40} {size_text(group)} in {len(group)} files")
+        else:
+            lines += [f"{file.relative_to(folder)!s:40} {size_text([file])}" for file in group]
+    return lines
+
+
+def size_text(files: list[Path]) -> str:
+    """Their size together."""
+    size = sum(file.stat().st_size for file in files)
+    return f"{size / 1e6:8.2f} MB" if size >= 1e5 else f"{size / 1e3:8.2f} kB"

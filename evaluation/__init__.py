@@ -1,0 +1,1 @@
+"""Benchmarks and the metrics they need."""

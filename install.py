@@ -1,0 +1,255 @@
+"""Prepares this checkout; needs nothing but Python.
+
+    python install.py          report what is present and what optional parts would add; installs nothing
+    python install.py demo     make .venv, install what is needed, reconstruct the bundled sample into output/demo
+    python install.py test     the same, then formatting, linter and tests
+
+ComfyUI-Manager runs this file without arguments after a clone: that touches nothing. Run again, demo and test skip
+what is already done. With --here they use the Python that runs this file instead of .venv, adding only what is missing.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+DEMO_OUTPUT = ROOT / "output" / "demo"
+OLDEST_PYTHON = (3, 10)
+TORCH = "torch==2.13.0"
+TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+# module to look for -> what to ask pip for
+BASE = {"numpy": "numpy>=1.26", "cv2": "opencv-python-headless"}
+NEEDED = {
+    "torch": "runs the networks; ComfyUI brings it, otherwise see https://pytorch.org/get-started/locally",
+    "numpy": "arrays",
+    "pillow": "reads and writes pictures",
+    "safetensors": "reads model files",
+    "huggingface_hub": "downloads a model when you ask for it",
+    "tqdm": "progress bars",
+}
+OPTIONAL = {
+    "opencv-python-headless": "reads video files",
+    "triton": "faster kernels on an NVIDIA GPU (comes with PyTorch on Linux)",
+}
+SAME_AS = {"opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")}
+
+
+class InstallError(Exception):
+    """Something the user has to mend; the message is the sentence they read."""
+
+
+def main(argv=None):
+    """Run the part the command line asks for and return its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="?", choices=["demo", "test"], help="nothing: only a report")
+    parser.add_argument("--here", action="store_true", help="use the Python that runs this file, not .venv")
+    arguments = parser.parse_args(argv)
+    if arguments.part is None:
+        return report()
+    try:
+        check_python()
+        sys.stdout.reconfigure(line_buffering=True)  # keeps our lines in order with those of pip and the tests
+        files = [ROOT / "requirements.txt"]
+        if arguments.part == "test":
+            files.append(ROOT / "tests" / "requirements.txt")
+        python = prepare(files, arguments.here)
+        code = run_demo(python)
+        if arguments.part == "test":
+            code = run_checks(python) or code
+        return code
+    except InstallError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. Run the same command again to go on.", file=sys.stderr)
+        return 130
+
+
+# --- the report -----------------------------------------------------------------------------------------------------
+
+
+def report():
+    """Say in plain words what this Python has; change nothing."""
+    print(f"ManyView in {ROOT}")
+    print(f"Python {sys.version.split()[0]} ({sys.executable})")
+    if sys.version_info < OLDEST_PYTHON:
+        print(f"This Python is too old: ManyView needs {'.'.join(map(str, OLDEST_PYTHON))} or newer.")
+        return 0
+    missing = print_packages("Needed", NEEDED)
+    print_packages("Optional", OPTIONAL)
+    if missing:
+        print("\nMissing: " + ", ".join(missing) + ".")
+        print("ComfyUI-Manager installs requirements.txt by itself. By hand, with the Python that runs ComfyUI:")
+        print(f'    "{sys.executable}" -m pip install -r "{ROOT / "requirements.txt"}"')
+    else:
+        print("\nEverything needed is present.")
+    print("Nothing was installed or changed. To try ManyView outside ComfyUI: python install.py demo")
+    return 0
+
+
+def print_packages(title, packages):
+    """Print one line a package; return the names of those that are absent."""
+    print(f"\n{title}:")
+    missing = []
+    for name, purpose in packages.items():
+        version = installed_version(name)
+        if version is None:
+            missing.append(name)
+        print(f"  {name:24} {version or 'not installed':16} {purpose}")
+    return missing
+
+
+def installed_version(name):
+    """Version of a package, or of one that stands in for it, without importing it."""
+    import importlib.metadata  # not there in a Python so old that it only gets a sentence
+
+    for candidate in (name, *SAME_AS.get(name, ())):
+        try:
+            return importlib.metadata.version(candidate)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+# --- the environment ------------------------------------------------------------------------------------------------
+
+
+def check_python():
+    """Refuse a Python that cannot run ManyView before anything is made."""
+    if sys.version_info < OLDEST_PYTHON:
+        oldest, this = ".".join(map(str, OLDEST_PYTHON)), sys.version.split()[0]
+        raise InstallError(f"ManyView needs Python {oldest} or newer, this is {this}; run install.py with a newer one.")
+
+
+def prepare(files, here=False):
+    """Return a Python that has everything in `files`, torch and OpenCV; pip runs only when something is missing."""
+    started = time.monotonic()
+    python = Path(sys.executable) if here else virtual_environment()
+    wanted = fingerprint(files)
+    stamp = None if here else VENV / "manyview-installed.txt"
+    done = stamp.read_text(encoding="utf-8").split() if stamp and stamp.exists() else []
+    absent = [module for module in ("torch", *BASE) if not has_module(python, module)]
+    if not absent and set(wanted) <= set(done):
+        print(f"Environment ready: {python}")
+        return python
+    if "torch" in absent:
+        install_torch(python)
+    packages = [requirement for module, requirement in BASE.items() if module in absent]
+    pip_install(python, *packages, *(part for file in files for part in ("-r", str(file))))
+    if stamp:
+        stamp.write_text("\n".join(sorted({*done, *wanted})) + "\n", encoding="utf-8")
+    print(f"Environment ready: {python} ({time.monotonic() - started:.0f} s)")
+    return python
+
+
+def virtual_environment():
+    """Path of the Python in .venv, which is made, or made again when it is broken."""
+    python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if python.exists() and succeeds([python, "-c", "import pip"]):
+        return python
+    if not has_module(sys.executable, "venv") or not has_module(sys.executable, "ensurepip"):
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        raise InstallError(
+            "this Python cannot make virtual environments because its venv or ensurepip module is missing; on Debian "
+            f"or Ubuntu run `sudo apt install python{version}-venv` and try again, or add --here to use a Python "
+            "environment of your own."
+        )
+    print(f"Making {VENV}")
+    if subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)]).returncode:
+        raise InstallError(f"could not make {VENV}; see the lines above.")
+    return python
+
+
+def install_torch(python):
+    """Install torch: the plain one with an NVIDIA GPU, on Windows and macOS; the small CPU build on other Linux."""
+    if has_nvidia_gpu() or not sys.platform.startswith("linux"):
+        attempts = [[TORCH], ["torch"]]
+    else:
+        # A local wheel of the CPU build, where one is configured, saves going to PyTorch's own index.
+        cpu = TORCH + "+cpu"
+        attempts = [[cpu], [cpu, "--extra-index-url", TORCH_CPU_INDEX], ["torch", "--index-url", TORCH_CPU_INDEX]]
+    for attempt in attempts:
+        print("Installing " + " ".join(attempt))
+        if not pip(python, *attempt):
+            return
+    raise InstallError("pip could not install torch; see the lines above, or follow https://pytorch.org/get-started.")
+
+
+def has_nvidia_gpu():
+    """True when NVIDIA's driver lists a GPU."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return False
+    try:
+        listed = subprocess.run([tool, "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return listed.returncode == 0 and b"GPU" in listed.stdout
+
+
+def pip_install(python, *arguments):
+    """Install or explain."""
+    print("Installing " + " ".join(argument for argument in arguments if argument != "-r"))
+    if pip(python, *arguments):
+        raise InstallError("pip failed; see the lines above. Check the network and run the same command again.")
+
+
+def pip(python, *arguments):
+    """Run pip and return its exit code."""
+    command = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *arguments]
+    return subprocess.run(command).returncode
+
+
+def has_module(python, name):
+    """True when `python` can import the module (OpenCV may be installed and still lack a system library)."""
+    if name == "cv2":
+        return succeeds([python, "-c", "import cv2"])
+    return succeeds([python, "-c", f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{name}') is None)"])
+
+
+def succeeds(command):
+    """True when the command runs and returns 0; its output is not shown."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        return subprocess.run([str(part) for part in command], **quiet).returncode == 0
+    except OSError:
+        return False
+
+
+def fingerprint(files):
+    """One word a requirements file that changes with its content."""
+    return [f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
+
+
+# --- demo and checks ------------------------------------------------------------------------------------------------
+
+
+def run_demo(python):
+    """Reconstruct the bundled sample with the bundled model; earlier files of the demo are replaced."""
+    print("\nReconstructing the bundled sample")
+    command = [str(python), str(ROOT), "reconstruct", str(ROOT / "sample"), "--model", "mini"]
+    code = subprocess.run([*command, "--out", str(DEMO_OUTPUT), "--overwrite"]).returncode
+    if code == 0:
+        print(f"\nLook at {DEMO_OUTPUT / 'preview' / 'cloud.png'} first.")
+    return code
+
+
+def run_checks(python):
+    """Formatting, linter, tests; all of them run even when one fails."""
+    checks = [("format", ["ruff", "format", "--check", "."]), ("lint", ["ruff", "check", "."]), ("tests", ["pytest"])]
+    results = []
+    for name, command in checks:
+        print(f"\n{name}: {' '.join(command)}", flush=True)
+        results.append((name, subprocess.run([str(python), "-m", *command], cwd=str(ROOT)).returncode))
+    print("\n" + ", ".join(f"{name} {'failed' if code else 'ok'}" for name, code in results))
+    return 1 if any(code for _, code in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The networks: VGGT and Pi3, and the checkpoints they load."""

@@ -1,0 +1,128 @@
+"""VGGT's aggregator: image tokens, refined inside each frame and over all frames in turn (VGGT, section 3.2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from .attention import GlobalAttention, TokenLayout, dense_attention
+from .dinov2 import EncoderConfig, VisionTransformer
+from .layers import Block
+from .progress import Progress
+from .rope import rope_table
+
+
+@dataclass(frozen=True)
+class AggregatorConfig:
+    """`depth` counts pairs of a frame block and a global block; their width is the encoder's.
+
+    `special_token_std` is the spread of the camera and register tokens before training.
+    """
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    depth: int = 24
+    heads: int = 16
+    mlp_ratio: float = 4.0
+    layer_scale: float = 0.01
+    registers: int = 4
+    special_token_std: float = 1e-6
+
+
+@dataclass(frozen=True)
+class AggregatorOutput:
+    """What the heads read.
+
+    kept: layer -> (B, N, P, 2C), [tokens after the frame block | tokens after the global block].
+    density: (layers, B, heads), the share of pairs that global attention computed; None if all of it was dense.
+    """
+
+    kept: dict[int, Tensor]
+    density: Tensor | None
+
+
+class Aggregator(nn.Module):
+    def __init__(self, config: AggregatorConfig, global_attention: GlobalAttention = dense_attention) -> None:
+        super().__init__()
+        width = config.encoder.width
+        self.config = config
+        self.global_attention = global_attention
+        self.head_width = width // config.heads
+        self.patch_size = config.encoder.patch_size
+        self.patch_embed = VisionTransformer(config.encoder)
+        # slot 0 of axis 1 belongs to the first frame, which is the world, slot 1 to every other frame
+        self.camera_token = nn.Parameter(torch.empty(1, 2, 1, width))
+        self.register_token = nn.Parameter(torch.empty(1, 2, config.registers, width))
+        nn.init.normal_(self.camera_token, std=config.special_token_std)
+        nn.init.normal_(self.register_token, std=config.special_token_std)
+        self.frame_blocks = nn.ModuleList(aggregator_block(config) for _ in range(config.depth))
+        self.global_blocks = nn.ModuleList(aggregator_block(config) for _ in range(config.depth))
+
+    @property
+    def special_tokens(self) -> int:
+        """The camera token and the registers, which stand before the patches of each frame."""
+        return 1 + self.config.registers
+
+    def encode(self, images: Tensor, *, frame_chunk: int | None = None, progress: Progress | None = None) -> Tensor:
+        """Images (B, N, 3, H, W) in [0, 1] -> patch tokens (B, N, h*w, C)."""
+        tokens = self.patch_embed(images.flatten(0, 1), frame_chunk=frame_chunk, progress=progress)
+        return tokens.unflatten(0, images.shape[:2])
+
+    def forward(
+        self,
+        images: Tensor,
+        keep: Sequence[int],
+        *,
+        patch_tokens: Tensor | None = None,
+        frame_chunk: int | None = None,
+        progress: Progress | None = None,
+    ) -> AggregatorOutput:
+        """Images (B, N, 3, H, W) through all layers; only those in `keep` stay.
+
+        `patch_tokens` from `encode` save encoding again; the images then only give the size.
+        """
+        batch, frames, _, height, width = images.shape
+        if patch_tokens is None:
+            patch_tokens = self.encode(images, frame_chunk=frame_chunk, progress=progress)
+        tokens = self.add_special_tokens(patch_tokens)  # (B, N, P, C)
+        del patch_tokens
+        layout = TokenLayout(frames, self.special_tokens, height // self.patch_size, width // self.patch_size)
+        rope = rope_table(layout, self.head_width, tokens.device, tokens.dtype)
+        rope_all = rope.repeat(frames)
+
+        kept: dict[int, Tensor] = {}
+        densities: list[Tensor | None] = []
+        for layer, (frame_block, global_block) in enumerate(zip(self.frame_blocks, self.global_blocks, strict=True)):
+            if progress is not None:
+                progress("aggregator", layer, len(self.frame_blocks))
+            inside, _ = frame_block(tokens.flatten(0, 1), rope)  # (B*N, P, C)
+            inside = inside.unflatten(0, (batch, frames))
+            across, density = global_block(inside.flatten(1, 2), rope_all, self.global_attention, layout, layer)
+            tokens = across.unflatten(1, (frames, -1))
+            densities.append(density)
+            if layer in keep:
+                kept[layer] = torch.cat([inside, tokens], dim=-1)
+        return AggregatorOutput(kept, stack_densities(densities))
+
+    def add_special_tokens(self, patch_tokens: Tensor) -> Tensor:
+        """(B, N, h*w, C) -> (B, N, P, C), the start of the residual stream: camera, registers, patches."""
+        batch, frames = patch_tokens.shape[:2]
+        dtype = torch.promote_types(patch_tokens.dtype, torch.float32)
+        slots = torch.cat([self.camera_token, self.register_token], dim=2).to(dtype)  # (1, 2, 1 + registers, C)
+        first, others = slots[:, :1], slots[:, 1:].expand(-1, frames - 1, -1, -1)
+        special = torch.cat([first, others], dim=1).expand(batch, -1, -1, -1)
+        return torch.cat([special, patch_tokens.to(dtype)], dim=2)
+
+
+def aggregator_block(config: AggregatorConfig) -> Block:
+    return Block(
+        config.encoder.width, config.heads, mlp_ratio=config.mlp_ratio, qk_norm=True, layer_scale=config.layer_scale
+    )
+
+
+def stack_densities(densities: Sequence[Tensor | None]) -> Tensor | None:
+    """One (B, heads) tensor a layer -> (layers, B, heads); layers without one were dense, all of them so: None."""
+    known = [density for density in densities if density is not None]
+    if not known:
+        return None
+    return torch.stack([torch.ones_like(known[0]) if density is None else density for density in densities])

@@ -1,0 +1,40 @@
+"""The seam where global attention is exchanged: a plain function of queries, keys and values.
+
+A model is built as `VGGT(config, global_attention=function)`. The function has no parameters, so every choice loads the
+same checkpoint, and nothing in the model is patched.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """How the tokens of one sequence are arranged: frame after frame, each [special tokens | patches row by row]."""
+
+    frames: int
+    special: int
+    height: int  # of the patch grid
+    width: int
+
+    @property
+    def tokens_per_frame(self) -> int:
+        return self.special + self.height * self.width
+
+
+GlobalAttention = Callable[[Tensor, Tensor, Tensor, TokenLayout, int], tuple[Tensor, Tensor | None]]
+"""(query, key, value, layout, layer) -> (output, density).
+
+query, key, value and output are (B, heads, T, head width) with T = layout.frames * layout.tokens_per_frame; layer
+counts the global layers from 0. density is (B, heads), the share of query-key pairs computed, or None if all were.
+"""
+
+
+def dense_attention(
+    query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout | None = None, layer: int = 0
+) -> tuple[Tensor, None]:
+    """Softmax attention over all tokens; the layout does not matter to it."""
+    return scaled_dot_product_attention(query, key, value), None

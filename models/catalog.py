@@ -1,0 +1,250 @@
+"""The checkpoints we know, where they lie on this computer, and how to fetch them.
+
+Nothing here touches the network unless `download_checkpoint` is called.
+"""
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .progress import Progress
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+CHUNK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One published file of weights. `sha256` and `revision` are None where the publisher's file is not known to us."""
+
+    name: str
+    family: str  # "vggt" or "pi3"
+    repo: str | None  # on Hugging Face; None for a file that lies in this folder
+    filename: str
+    licence: str
+    commercial_use: bool
+    size_bytes: int | None
+    parameters: int | None
+    revision: str | None = None
+    sha256: str | None = None
+    gated: bool = False
+
+    @property
+    def url(self) -> str | None:
+        """Where the file can be had with a browser; HF_ENDPOINT moves it to a mirror."""
+        if self.repo is None:
+            return None
+        endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+        return f"{endpoint}/{self.repo}/resolve/{self.revision or 'main'}/{self.filename}"
+
+    @property
+    def notice(self) -> str:
+        """One sentence on what the licence allows."""
+        use = "commercial use allowed" if self.commercial_use else "NON-COMMERCIAL use only"
+        return f"The weights {self.name!r} are under {self.licence} ({use})."
+
+
+CHECKPOINTS: dict[str, Checkpoint] = {
+    checkpoint.name: checkpoint
+    for checkpoint in (
+        Checkpoint(
+            name="mini",
+            family="vggt",
+            repo=None,
+            filename="mini/mini.safetensors",
+            licence="Apache-2.0",
+            commercial_use=True,
+            size_bytes=61_570_240,
+            parameters=30_761_156,
+            sha256="87c5d9ab786166e176a30d28ca5a55bf145735345a68bad06f436ed1059054b2",
+        ),
+        Checkpoint(
+            name="vggt-1b",
+            family="vggt",
+            repo="facebook/VGGT-1B",
+            filename="model.safetensors",
+            licence="CC BY-NC 4.0",
+            commercial_use=False,
+            size_bytes=5_026_367_224,
+            parameters=1_256_537_516,
+            revision="860abec7937da0a4c03c41d3c269c366e82abdf9",
+            sha256="f164acf60724910d8fe1578bb499d800850c7bb0948db7555c413f9fbe60467e",
+        ),
+        Checkpoint(
+            name="vggt-1b-commercial",
+            family="vggt",
+            repo="facebook/VGGT-1B-Commercial",
+            filename="vggt_1B_commercial.pt",
+            licence="the VGGT License with its acceptable use policy",
+            commercial_use=True,
+            size_bytes=None,
+            parameters=1_256_537_516,
+            gated=True,
+        ),
+        Checkpoint(
+            name="pi3",
+            family="pi3",
+            repo="yyfz233/Pi3",
+            filename="model.safetensors",
+            licence="CC BY-NC 4.0",
+            commercial_use=False,
+            size_bytes=3_834_909_248,
+            parameters=958_696_732,
+            revision="ae722e7039287d0c8fde9f11f197f804f44b510c",
+            sha256="33580e4702ac671558aedeab1148fd08118f7ce45bdbeb99f3e3cf340062875d",
+        ),
+    )
+}
+
+
+def default_folder() -> Path:
+    """Where hand-placed weights are looked for: $MANYVIEW_MODELS, else .cache/manyview/models in the home folder."""
+    chosen = os.environ.get("MANYVIEW_MODELS")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "manyview" / "models"
+
+
+def find_checkpoint(checkpoint: Checkpoint, folder: str | os.PathLike | None = None) -> Path | None:
+    """The file on this computer or None: from this package, `folder`, the default folder or Hugging Face's cache."""
+    for candidate in _candidates(checkpoint, folder):
+        if candidate.is_file():
+            return candidate
+    return _in_hub_cache(checkpoint)
+
+
+def checkpoint_file(path: str | os.PathLike, preferred: str = "model.safetensors") -> Path:
+    """The weights a user points to: the file itself, or the one file of weights in a folder."""
+    path = Path(path).expanduser()
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise FileNotFoundError(f"There is no file or folder {path}; give a checkpoint's path or one of {_names()}.")
+    if (path / preferred).is_file():
+        return path / preferred
+    found = sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES and entry.is_file())
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise FileNotFoundError(f"The folder {path} holds no weights ({', '.join(SUFFIXES)}); give the file itself.")
+    names = ", ".join(entry.name for entry in found[:5])
+    raise ValueError(f"The folder {path} holds several files of weights ({names}); give the one you mean.")
+
+
+def download_checkpoint(
+    checkpoint: Checkpoint, folder: str | os.PathLike | None = None, progress: Progress | None = None
+) -> Path:
+    """Fetch the file through huggingface_hub (resumed if it was interrupted), check its hash, and return its path.
+
+    It goes into Hugging Face's cache, or into `folder` if one is given. HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and the
+    login of huggingface_hub count. Raises OSError that says how to get the file by hand.
+    """
+    if checkpoint.repo is None:
+        raise OSError(missing_message(checkpoint, folder, "there is nothing to download"))
+    try:
+        from huggingface_hub import errors, hf_hub_download
+    except ImportError as error:
+        raise ImportError("Downloading weights needs huggingface_hub: pip install huggingface_hub") from error
+
+    logger.warning(checkpoint.notice)
+    options = {} if folder is None else {"local_dir": Path(folder).expanduser() / checkpoint.name}
+    if progress is not None:
+        options["tqdm_class"] = _progress_bar(progress, f"download {checkpoint.name}")
+    try:
+        path = Path(hf_hub_download(checkpoint.repo, checkpoint.filename, revision=checkpoint.revision, **options))
+    except errors.GatedRepoError as error:
+        page = checkpoint.url.partition("/resolve/")[0]
+        reason = f"its owner asks you to accept the licence at {page} first and to log in (`hf auth login`)"
+        raise OSError(missing_message(checkpoint, folder, reason)) from error
+    except (OSError, ValueError, errors.HTTPError) as error:
+        raise OSError(missing_message(checkpoint, folder, f"the download failed: {_first_line(error)}")) from error
+    _check_hash(path, checkpoint, progress)
+    return path
+
+
+def missing_message(checkpoint: Checkpoint, folder: str | os.PathLike | None, reason: str) -> str:
+    """What to tell somebody whose weights are not there: the exact address, file name and folder."""
+    if checkpoint.repo is None:
+        return (
+            f"The weights {checkpoint.name!r} should lie at {_bundled_path(checkpoint)}, where they come with this "
+            "package; clone or install it again."
+        )
+    target = Path(folder).expanduser() if folder is not None else default_folder()
+    size = f" ({checkpoint.size_bytes / 1e9:.2f} GB)" if checkpoint.size_bytes else ""
+    return (
+        f"The weights {checkpoint.name!r} cannot be used: {reason}. "
+        f"To get them by hand, download {checkpoint.url}{size} and put it, named {Path(checkpoint.filename).name}, "
+        f"into the folder {target / checkpoint.name}. {checkpoint.notice}"
+    )
+
+
+def _candidates(checkpoint: Checkpoint, folder: str | os.PathLike | None) -> list[Path]:
+    if checkpoint.repo is None:
+        return [_bundled_path(checkpoint)]
+    given = [] if folder is None else [Path(folder).expanduser()]
+    candidates = []
+    for base in (*given, default_folder()):
+        candidates.append(base / checkpoint.name / checkpoint.filename)
+        candidates.extend(base / f"{checkpoint.name}{suffix}" for suffix in SUFFIXES)
+    return candidates
+
+
+def _bundled_path(checkpoint: Checkpoint) -> Path:
+    return Path(__file__).resolve().parent / checkpoint.filename
+
+
+def _in_hub_cache(checkpoint: Checkpoint) -> Path | None:
+    if checkpoint.repo is None:
+        return None
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    for revision in (checkpoint.revision, "main"):
+        found = try_to_load_from_cache(checkpoint.repo, checkpoint.filename, revision=revision)
+        if isinstance(found, str) and Path(found).is_file():
+            return Path(found)
+    return None
+
+
+def _check_hash(path: Path, checkpoint: Checkpoint, progress: Progress | None) -> None:
+    if checkpoint.sha256 is None:
+        return
+    digest, done, total = hashlib.sha256(), 0, path.stat().st_size
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(f"check {checkpoint.name}", done, total)
+    if digest.hexdigest() != checkpoint.sha256:
+        raise OSError(
+            f"The download {path} is not the file that was published (SHA-256 {digest.hexdigest()}, expected "
+            f"{checkpoint.sha256}); delete it and try again."
+        )
+
+
+def _progress_bar(progress: Progress, stage: str) -> type:
+    """A tqdm class that draws nothing and reports to `progress` instead."""
+    from tqdm import tqdm
+
+    class Reporter(tqdm):
+        def __init__(self, *args, **options) -> None:
+            options.pop("name", None)  # huggingface_hub names its bars, tqdm knows no names
+            super().__init__(*args, **{**options, "disable": True})
+
+        def update(self, n: float = 1) -> None:
+            self.n += n
+            progress(stage, int(self.n), int(self.total or 0))
+
+    return Reporter
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _names() -> str:
+    return ", ".join(CHECKPOINTS)

@@ -1,0 +1,172 @@
+"""Dense prediction head: tokens of four layers -> one map at image resolution (DPT, Ranftl et al. 2021)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .layers import LayerNorm
+
+POSITION_STRENGTH = 0.1
+
+
+@dataclass(frozen=True)
+class DenseHeadConfig:
+    """`channels` are the widths of the four maps, fine to coarse, before they are fused at `features` channels.
+
+    `hidden` is the width of the last hidden layer, at image resolution.
+    """
+
+    features: int = 256
+    channels: tuple[int, int, int, int] = (256, 512, 1024, 1024)
+    hidden: int = 32
+
+
+class DenseHead(nn.Module):
+    """With `outputs` the full head; without, a feature extractor with no position maps (for the track head)."""
+
+    def __init__(self, width: int, outputs: int | None, config: DenseHeadConfig, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.position_maps = outputs is not None
+        first, second, _, fourth = config.channels
+        self.norm = LayerNorm(width)  # one for all four layers
+        self.projects = nn.ModuleList(nn.Conv2d(width, channels, kernel_size=1) for channels in config.channels)
+        self.resize_layers = nn.ModuleList(
+            [
+                nn.ConvTranspose2d(first, first, kernel_size=4, stride=4),
+                nn.ConvTranspose2d(second, second, kernel_size=2, stride=2),
+                nn.Identity(),
+                nn.Conv2d(fourth, fourth, kernel_size=3, stride=2, padding=1),
+            ]
+        )
+        self.scratch = Fusion(outputs, config)
+
+    def forward(
+        self, kept: Sequence[Tensor], image_size: tuple[int, int], output_size: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Patch tokens of four layers, (M, h*w, 2C) each -> raw maps (M, outputs, H, W), not activated.
+
+        `output_size` overrides the size of the result, for example to half the image. Without outputs the result is
+        (M, features, H, W).
+        """
+        height, width = image_size
+        grid = (height // self.patch_size, width // self.patch_size)
+        maps = []
+        for tokens, project, resize in zip(kept, self.projects, self.resize_layers, strict=True):
+            x = project(self.norm(tokens).transpose(1, 2).unflatten(2, grid))  # (M, channels, h, w)
+            if self.position_maps:
+                x = add_position_map(x, width / height)
+            maps.append(resize(x))  # (M, channels, 4h, 4w), (2h, 2w), (h, w), (h/2, w/2) rounded up
+        fused = self.scratch.fuse(maps)  # (M, features or half of them, 8h, 8w)
+        x = functional.interpolate(fused, size=output_size or image_size, mode="bilinear", align_corners=True)
+        if not self.position_maps:
+            return x
+        return self.scratch.output_conv2(add_position_map(x, width / height))
+
+
+class Fusion(nn.Module):
+    """Four maps into one, from the coarsest up; the output convolutions live here by their public names."""
+
+    def __init__(self, outputs: int | None, config: DenseHeadConfig) -> None:
+        super().__init__()
+        features = config.features
+        self.layer1_rn, self.layer2_rn, self.layer3_rn, self.layer4_rn = (
+            nn.Conv2d(channels, features, kernel_size=3, padding=1, bias=False) for channels in config.channels
+        )
+        self.refinenet1 = FusionStep(features)
+        self.refinenet2 = FusionStep(features)
+        self.refinenet3 = FusionStep(features)
+        self.refinenet4 = FusionStep(features, coarsest=True)
+        last = features if outputs is None else features // 2
+        self.output_conv1 = nn.Conv2d(features, last, kernel_size=3, padding=1)
+        if outputs is not None:
+            self.output_conv2 = nn.Sequential(
+                nn.Conv2d(last, config.hidden, kernel_size=3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(config.hidden, outputs, kernel_size=1),
+            )
+
+    def fuse(self, maps: Sequence[Tensor]) -> Tensor:
+        """Maps at 4h, 2h, h and h/2 -> (M, last, 8h, 8w)."""
+        first, second, third, fourth = maps
+        first, second = self.layer1_rn(first), self.layer2_rn(second)
+        third, fourth = self.layer3_rn(third), self.layer4_rn(fourth)
+        x = self.refinenet4(None, fourth, third.shape[-2:])
+        x = self.refinenet3(x, third, second.shape[-2:])
+        x = self.refinenet2(x, second, first.shape[-2:])
+        x = self.refinenet1(x, first, (2 * first.shape[-2], 2 * first.shape[-1]))
+        return self.output_conv1(x)
+
+
+class FusionStep(nn.Module):
+    def __init__(self, features: int, *, coarsest: bool = False) -> None:
+        super().__init__()
+        if not coarsest:
+            self.resConfUnit1 = ResidualUnit(features)
+        self.resConfUnit2 = ResidualUnit(features)
+        self.out_conv = nn.Conv2d(features, features, kernel_size=1)
+
+    def forward(self, coarser: Tensor | None, skip: Tensor, size: tuple[int, int]) -> Tensor:
+        """Add this map to the result so far and resample to the size of the next finer one."""
+        x = skip if coarser is None else coarser + self.resConfUnit1(skip)
+        x = functional.interpolate(self.resConfUnit2(x), size=size, mode="bilinear", align_corners=True)
+        return self.out_conv(x)
+
+
+class ResidualUnit(nn.Module):
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(features, features, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv2d(features, features, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rectified = functional.relu(x)
+        # the skip carries the rectified input: the public weights were trained with an in-place ReLU
+        return self.conv2(functional.relu(self.conv1(rectified))) + rectified
+
+
+def add_position_map(x: Tensor, aspect: float) -> Tensor:
+    """Add the sinusoidal map to (M, C, mh, mw): the first half of the channels tells x, the second y.
+
+    `aspect` is W / H of the image, whose corners lie at distance 1 from its centre.
+    """
+    half = x.shape[1] // 2
+    diagonal = (aspect * aspect + 1) ** 0.5
+    across = sinusoids(x.shape[3], aspect / diagonal, half, x)  # (C/2, mw)
+    down = sinusoids(x.shape[2], 1 / diagonal, half, x)  # (C/2, mh)
+    return torch.cat([x[:, :half] + across[:, None, :], x[:, half:] + down[:, :, None]], dim=1)
+
+
+def sinusoids(samples: int, extent: float, channels: int, like: Tensor) -> Tensor:
+    """[sines | cosines] of the centres of `samples` cells in -extent..extent, (channels, samples), times 0.1."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    edge = extent * (samples - 1) / samples
+    coordinates = torch.linspace(-edge, edge, samples, device=like.device, dtype=dtype)
+    frequencies = 100.0 ** -(torch.arange(channels // 2, device=like.device, dtype=dtype) / (channels // 2))
+    angles = frequencies[:, None] * coordinates
+    return (POSITION_STRENGTH * torch.cat([angles.sin(), angles.cos()])).to(like.dtype)
+
+
+def depth_from_raw(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """(M, 2, H, W) -> depth = exp(v), always positive, and confidence, (M, H, W) each."""
+    values, confidence = at_least_float32(raw).unbind(1)
+    return values.exp(), confidence_from_raw(confidence)
+
+
+def points_from_raw(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """(M, 4, H, W) -> points (M, H, W, 3) = sign(v) (exp(|v|) - 1), and confidence (M, H, W)."""
+    raw = at_least_float32(raw)
+    values = raw[:, :3].permute(0, 2, 3, 1)
+    return values.sign() * values.abs().expm1(), confidence_from_raw(raw[:, 3])
+
+
+def confidence_from_raw(raw: Tensor) -> Tensor:
+    """1 + exp(v): above 1, the weight of a pixel in the training loss."""
+    return 1 + raw.exp()
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,0 +1,214 @@
+"""VGGT (Wang et al. 2025): images of one scene -> cameras, depth, world points and point tracks in one forward pass.
+
+Read top to bottom: configuration, output, model. Cameras are OpenCV (x right, y down, z forward), camera from
+world, and the world is the first frame's camera.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .aggregator import Aggregator, AggregatorConfig
+from .attention import GlobalAttention, dense_attention
+from .camera_head import CameraHead, CameraHeadConfig
+from .dense_head import DenseHead, DenseHeadConfig, depth_from_raw, points_from_raw
+from .dinov2 import EncoderConfig
+from .progress import Progress
+from .track_head import TrackHead, TrackHeadConfig
+
+OUTPUTS = ("camera", "depth", "points", "tracks")
+
+
+@dataclass(frozen=True)
+class VGGTConfig(AggregatorConfig):
+    """The aggregator's fields and the heads; None or False leaves a head out.
+
+    `kept_layers` are the four that dense and track heads read, early to late; the camera head reads the last layer.
+    """
+
+    kept_layers: tuple[int, int, int, int] = (4, 11, 17, 23)
+    camera: CameraHeadConfig | None = field(default_factory=CameraHeadConfig)
+    dense: DenseHeadConfig = field(default_factory=DenseHeadConfig)
+    depth_head: bool = True
+    point_head: bool = True
+    track: TrackHeadConfig | None = field(default_factory=TrackHeadConfig)
+
+    def __post_init__(self) -> None:
+        if len(self.kept_layers) != 4 or not all(0 <= layer < self.depth for layer in self.kept_layers):
+            raise ValueError(f"kept_layers must be four layers below depth {self.depth}, got {self.kept_layers}.")
+
+
+VGGT_1B = VGGTConfig()
+
+
+@dataclass(frozen=True)
+class VGGTOutput:
+    """What was asked for; the rest is None. All float32 (or float64 if the heads are)."""
+
+    pose_passes: Tensor | None = None  # (passes, B, N, 9) [translation, quaternion xyzw, fov_h, fov_w]; last is best
+    depth: Tensor | None = None  # (B, N, H, W), along the camera's z axis
+    depth_confidence: Tensor | None = None  # (B, N, H, W), above 1
+    world_points: Tensor | None = None  # (B, N, H, W, 3)
+    world_points_confidence: Tensor | None = None  # (B, N, H, W), above 1
+    tracks: Tensor | None = None  # (passes, B, N, Q, 2) pixels x, y
+    track_visibility: Tensor | None = None  # (B, N, Q) in 0..1
+    track_confidence: Tensor | None = None  # (B, N, Q) in 0..1
+    density: Tensor | None = None  # (layers, B, heads), share of pairs computed by global attention; None: all
+
+
+class VGGT(nn.Module):
+    """The network; `global_attention` has no parameters, so every choice loads the same checkpoint."""
+
+    def __init__(self, config: VGGTConfig = VGGT_1B, global_attention: GlobalAttention = dense_attention) -> None:
+        super().__init__()
+        self.config = config
+        width = 2 * config.encoder.width  # [frame | global]
+        patch_size = config.encoder.patch_size
+        self.aggregator = Aggregator(config, global_attention)
+        self.camera_head = CameraHead(width, config.camera) if config.camera else None
+        self.depth_head = DenseHead(width, 2, config.dense, patch_size) if config.depth_head else None
+        self.point_head = DenseHead(width, 4, config.dense, patch_size) if config.point_head else None
+        self.track_head = TrackHead(width, config.track, patch_size) if config.track else None
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        outputs: Sequence[str] = ("camera", "depth"),
+        query_points: Tensor | None = None,
+        frame_chunk: int = 8,
+        progress: Progress | None = None,
+    ) -> VGGTOutput:
+        """Reconstruct B scenes of N frames.
+
+        images: (B, N, 3, H, W) or (N, 3, H, W), RGB in [0, 1], H and W multiples of the patch size.
+        outputs: any of "camera", "depth", "points", "tracks"; tracks need query_points, (B, Q, 2) or (Q, 2), pixels
+        (x, y) in the first frame. Encoder and dense heads take `frame_chunk` frames at a time, which changes nothing
+        but the memory (in training they take all at once).
+        """
+        images, query_points = self._check(images, outputs, query_points)
+        if frame_chunk < 1:
+            raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
+        chunk = images.shape[0] * images.shape[1] if self.training else frame_chunk
+        aggregated = self.aggregator(images, self._layers_for(outputs), frame_chunk=chunk, progress=progress)
+        kept = aggregated.kept
+        dense_tokens = [kept[layer] for layer in self.config.kept_layers if layer in kept]
+        found: dict[str, Any] = {"density": aggregated.density}
+        if "camera" in outputs:
+            _report(progress, "camera")
+            with torch.autocast(images.device.type, enabled=False):  # too precise a task for 16 bits, in training too
+                found["pose_passes"] = self.camera_head(kept[self.config.depth - 1][:, :, 0])
+        del aggregated, kept
+        with self._dense_precision(images.device):
+            if "tracks" in outputs:
+                _report(progress, "tracks")
+                patches = [tokens[:, :, self.aggregator.special_tokens :] for tokens in dense_tokens]
+                tracked = self.track_head(patches, images.shape[-2:], query_points, frame_chunk=chunk)
+                found["tracks"], found["track_visibility"], found["track_confidence"] = tracked
+                del patches
+            if "depth" in outputs:
+                depth = self._dense(self.depth_head, depth_from_raw, dense_tokens, images, chunk, "depth", progress)
+                found["depth"], found["depth_confidence"] = depth
+            if "points" in outputs:
+                points = self._dense(self.point_head, points_from_raw, dense_tokens, images, chunk, "points", progress)
+                found["world_points"], found["world_points_confidence"] = points
+        return VGGTOutput(**found)
+
+    def _dense(
+        self,
+        head: DenseHead,
+        activate: Callable[[Tensor], tuple[Tensor, Tensor]],
+        kept: Sequence[Tensor],
+        images: Tensor,
+        chunk: int,
+        stage: str,
+        progress: Progress | None,
+    ) -> tuple[Tensor, ...]:
+        """Values and confidence of all frames, (B, N, H, W, ...) each, `chunk` frames at a time."""
+        special = self.aggregator.special_tokens
+        layers = [tokens.flatten(0, 1)[:, special:] for tokens in kept]  # (B*N, h*w, 2C), views
+        total = layers[0].shape[0]
+        maps = []
+        for start in range(0, total, chunk):
+            _report(progress, stage, start, total)
+            maps.append(activate(head([tokens[start : start + chunk] for tokens in layers], images.shape[-2:])))
+        return tuple(torch.cat(parts).unflatten(0, images.shape[:2]) for parts in zip(*maps, strict=True))
+
+    def _layers_for(self, outputs: Sequence[str]) -> set[int]:
+        last = {self.config.depth - 1} if "camera" in outputs else set()
+        return last | (set() if set(outputs) <= {"camera"} else set(self.config.kept_layers))
+
+    def _dense_precision(self, device: torch.device) -> torch.autocast | nullcontext:
+        """Dense heads run in the precision of their weights; in training the caller's autocast stays."""
+        return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
+
+    def _check(
+        self, images: Tensor, outputs: Sequence[str], query_points: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Images with the batch axis and query points (B, Q, 2), or one sentence on what is wrong."""
+        images = check_images(images, self.config.encoder.patch_size)
+        heads = {
+            "camera": self.camera_head,
+            "depth": self.depth_head,
+            "points": self.point_head,
+            "tracks": self.track_head,
+        }
+        for name in outputs:
+            if name not in heads:
+                raise ValueError(f"Unknown output {name!r}; choose from {', '.join(OUTPUTS)}.")
+            if heads[name] is None:
+                raise ValueError(f"This model has no head for {name!r}; ask for other outputs or load another model.")
+        if "tracks" not in outputs:
+            return images, None
+        if query_points is None:
+            raise ValueError("The output 'tracks' needs query_points, pixels (x, y) in the first frame; pass them.")
+        points = query_points if query_points.dim() == 3 else query_points.expand(images.shape[0], -1, -1)
+        if points.shape[0] != images.shape[0] or points.shape[-1] != 2:
+            raise ValueError(f"query_points must be (B, Q, 2) or (Q, 2), got {tuple(query_points.shape)}.")
+        return images, points
+
+
+def check_images(images: Tensor, patch_size: int) -> Tensor:
+    """Images as (B, N, 3, H, W), or a ValueError that says what is wrong with them."""
+    if images.dim() == 4:
+        images = images[None]
+    if images.dim() != 5 or images.shape[2] != 3:
+        raise ValueError(f"Images must be (B, N, 3, H, W) or (N, 3, H, W), got {tuple(images.shape)}.")
+    if images.shape[0] < 1 or images.shape[1] < 1:
+        raise ValueError(f"At least one image is needed, got {tuple(images.shape)}.")
+    if not images.is_floating_point():
+        raise ValueError(f"Images must be floating point in [0, 1], got {images.dtype}; divide 8-bit images by 255.")
+    height, width = images.shape[-2:]
+    if height % patch_size or width % patch_size or not height or not width:
+        raise ValueError(
+            f"Height and width must be multiples of {patch_size}, got {height} x {width}; resize the images."
+        )
+    return images
+
+
+def config_to_dict(config: VGGTConfig) -> dict[str, Any]:
+    """Plain numbers, lists and dicts, for JSON."""
+    return asdict(config)
+
+
+def config_from_dict(fields: dict[str, Any]) -> VGGTConfig:
+    """The inverse of `config_to_dict`, also after a round trip through JSON (which turns tuples into lists)."""
+    kinds = {"encoder": EncoderConfig, "camera": CameraHeadConfig, "dense": DenseHeadConfig, "track": TrackHeadConfig}
+    plain = {name: _tuples(value) for name, value in fields.items()}
+    for name, kind in kinds.items():
+        if plain.get(name) is not None:
+            plain[name] = kind(**{key: _tuples(value) for key, value in plain[name].items()})
+    return VGGTConfig(**plain)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _report(progress: Progress | None, stage: str, done: int = 0, total: int = 1) -> None:
+    if progress is not None:
+        progress(stage, done, total)

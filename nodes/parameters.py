@@ -1,0 +1,154 @@
+"""The one table of options: name, default, range and help, from which command line and ComfyUI inputs are made.
+
+Each tuple belongs to the function of the same name in this folder, whose keyword arguments have the same names and
+defaults (tests/nodes/test_parameters.py compares them).
+"""
+
+from dataclasses import dataclass
+
+Value = bool | int | float | str | None
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One option. A `default` of None means "not set"; number inputs of a graph show that as 0."""
+
+    name: str
+    kind: str  # "bool", "int", "float", "choice" or "text"
+    default: Value
+    tooltip: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    advanced: bool = False
+
+
+RESIZE_CHOICES = ("keep", "crop", "pad", "square", "pi3")
+MODEL_CHOICES = ("mini", "vggt-1b", "vggt-1b-commercial", "pi3")
+EXPORT_FORMATS = {
+    "ply": "the point cloud as PLY",
+    "glb": "the point cloud and the cameras as GLB",
+    "colmap": "a COLMAP model with the images",
+    "npz": "everything as NumPy arrays",
+    "depth": "a depth map for each image",
+    "preview": "pictures of depth, confidence and the cloud",
+}
+
+LOAD_IMAGES = (
+    Parameter(
+        "resize",
+        "choice",
+        "keep",
+        "How images get the model's size. keep: aspect ratio kept, nothing cut off. crop, pad and square: as in VGGT's "
+        "own loaders. pi3: as in Pi3's own loader.",
+        choices=RESIZE_CHOICES,
+    ),
+    Parameter(
+        "resolution",
+        "int",
+        None,
+        "Longer side in pixels that the model sees, a multiple of 14. Not set: what the model was trained at.",
+        minimum=56,
+        maximum=4096,
+    ),
+    Parameter("start", "int", 0, "Skip this many images or video frames at first.", minimum=0, maximum=1_000_000),
+    Parameter("every", "int", 1, "Use every n-th image or video frame.", minimum=1, maximum=100_000),
+    Parameter("limit", "int", None, "Use at most this many images.", minimum=1, maximum=100_000),
+    Parameter(
+        "selection",
+        "choice",
+        "first",
+        "Which images stay when there are more than the limit: the first ones, or ones evenly spread over all.",
+        choices=("first", "even"),
+    ),
+    Parameter("frame_rate", "float", None, "Video only: frames taken per second of film.", minimum=0.001, maximum=1000),
+    Parameter("masks", "text", None, "Folder of masks named like the images; black is left out.", advanced=True),
+    Parameter("strict", "bool", False, "Stop at the first bad image instead of going on without it.", advanced=True),
+)
+
+LOAD_MODEL = (
+    Parameter(
+        "model",
+        "text",
+        "mini",
+        f"A known model ({', '.join(MODEL_CHOICES)}), or the path of a .safetensors or .pt file or of its folder.",
+    ),
+    Parameter(
+        "precision",
+        "choice",
+        "auto",
+        "Number format of the weights. auto: bfloat16 on a GPU that has it, float16 on an older one, float32 on a CPU.",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    ),
+    Parameter("device", "text", "auto", "auto, cpu, cuda, cuda:1, mps ...", advanced=True),
+    Parameter("download", "bool", False, "Fetch the model from Hugging Face when it is not on this machine."),
+    Parameter("folder", "text", None, "Folder in which model files are looked for first.", advanced=True),
+)
+
+RECONSTRUCT = (
+    Parameter(
+        "point_source",
+        "choice",
+        "auto",
+        "Where 3D points come from: depth and camera, or the model's point map. auto: depth for VGGT, points for pi3.",
+        choices=("auto", "depth", "points"),
+    ),
+    Parameter(
+        "frame_chunk",
+        "int",
+        8,
+        "Frames that encoder and dense heads take at a time. Smaller needs less memory; the result is the same.",
+        minimum=1,
+        maximum=1024,
+        advanced=True,
+    ),
+)
+
+POINT_CLOUD = (
+    Parameter(
+        "confidence_percentile",
+        "float",
+        20.0,
+        "Leave out this share of the points, in percent, least confident first.",
+        minimum=0,
+        maximum=100,
+    ),
+    Parameter(
+        "confidence_threshold",
+        "float",
+        None,
+        "Leave out points whose confidence (0 to 1) is below this value; replaces the percentile.",
+        minimum=0,
+        maximum=1,
+        advanced=True,
+    ),
+    Parameter(
+        "edge_filter",
+        "float",
+        0.03,
+        "Leave out points at depth edges: largest relative depth jump to a neighbour pixel; 0 keeps them.",
+        minimum=0,
+        maximum=10,
+    ),
+    Parameter("use_masks", "bool", True, "Leave out what masks, transparency or padding exclude."),
+    Parameter("frames", "text", None, "Frames whose points are used, counted from 0, such as 0,3,5-9.", advanced=True),
+    Parameter("max_points", "int", 1_000_000, "Keep at most this many points.", minimum=1, maximum=1_000_000_000),
+    Parameter(
+        "reduce",
+        "choice",
+        "voxel",
+        "How points are thinned to the maximum: evenly in space, or at random.",
+        choices=("voxel", "random"),
+        advanced=True,
+    ),
+    Parameter("outlier_filter", "bool", True, "Leave out points far away from all others."),
+    Parameter("seed", "int", 0, "Seed of random thinning.", minimum=0, maximum=2**31 - 1, advanced=True),
+)
+
+EXPORT = (
+    Parameter(
+        "depth_format", "choice", "png", "Depth maps as 16-bit PNG, 32-bit EXR or NPY.", choices=("png", "exr", "npy")
+    ),
+    Parameter("cameras", "bool", True, "Draw the cameras into the GLB."),
+    Parameter("colmap_text", "bool", False, "Write the COLMAP model as text as well as binary."),
+)

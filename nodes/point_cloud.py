@@ -1,0 +1,54 @@
+"""Which points of a reconstruction are kept, and how many."""
+
+import re
+
+from ..models.progress import Progress
+from ..scene import pointcloud
+from ..scene.pointcloud import PointCloud
+from ..scene.reconstruction import Reconstruction
+
+
+def point_cloud(
+    scene: Reconstruction,
+    *,
+    confidence_percentile: float = 20.0,
+    confidence_threshold: float | None = None,
+    edge_filter: float = 0.03,
+    use_masks: bool = True,
+    frames: str | None = None,
+    max_points: int | None = 1_000_000,
+    reduce: str = "voxel",
+    outlier_filter: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> PointCloud:
+    """The coloured points; options are explained in nodes/parameters.py."""
+    return pointcloud.point_cloud(
+        scene,
+        confidence_percentile=confidence_percentile,
+        confidence_threshold=confidence_threshold,
+        edge_filter=edge_filter or None,
+        use_masks=use_masks,
+        frames=parse_frames(frames),
+        max_points=max_points,
+        reduce=reduce,
+        outlier_filter=outlier_filter,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def parse_frames(text: str | None) -> list[int] | None:
+    """Numbers of a list such as "0, 3, 5-9"; None, all frames, for nothing."""
+    if text is None or not text.strip():
+        return None
+    frames: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if match is None:
+            raise ValueError(f"frames must be numbers and ranges such as 0,3,5-9, got {text!r}.")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ValueError(f"frames has the range {part.strip()}, which ends before it begins; turn it round.")
+        frames.extend(range(first, last + 1))
+    return frames

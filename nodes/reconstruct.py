@@ -1,0 +1,104 @@
+"""Images and a model -> one Reconstruction: the main path of ManyView."""
+
+import sys
+from typing import Any
+
+import torch
+
+from ..models.checkpoints import LoadedModel
+from ..models.progress import Progress
+from ..scene.images import ImageSet
+from ..scene.reconstruction import Reconstruction
+from .stage_clock import StageClock
+
+
+def reconstruct(
+    model: LoadedModel,
+    images: ImageSet,
+    *,
+    point_source: str = "auto",
+    frame_chunk: int = 8,
+    progress: Progress | None = None,
+) -> Reconstruction:
+    """Cameras, depth, confidence and points of all images together; options are explained in nodes/parameters.py.
+
+    The result carries the seconds of every stage, the peak memory and the settings that led to it.
+    """
+    if point_source not in ("auto", "depth", "points"):
+        raise ValueError(f"point_source must be auto, depth or points, got {point_source!r}.")
+    if point_source == "auto":
+        point_source = "depth" if model.family == "vggt" else "points"
+    if frame_chunk < 1:
+        raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
+    weight = next(model.model.parameters())
+    clock = StageClock(weight.device, progress)
+    if weight.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(weight.device)
+    with torch.inference_mode():
+        pixels = torch.from_numpy(images.images).to(weight.device)  # (N, H, W, 3), 8-bit until it is there
+        pixels = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
+        options: dict[str, Any] = {"frame_chunk": frame_chunk, "progress": clock}
+        if model.family == "vggt":
+            options["outputs"] = ("camera", "depth", "points") if point_source == "points" else ("camera", "depth")
+        output = model.model(pixels, **options)
+        clock.enter("scene")
+        build = Reconstruction.from_vggt if model.family == "vggt" else Reconstruction.from_pi3
+        result = build(
+            output,
+            images,
+            model=model.name,
+            point_source=point_source,
+            settings={
+                "point_source": point_source,
+                "frame_chunk": frame_chunk,
+                "tokens": token_count(model, pixels),
+                "precision": str(weight.dtype).removeprefix("torch."),
+                "device": str(weight.device),
+            },
+        )
+    clock.enter(None)
+    result.timings = clock.seconds
+    result.peak_memory_bytes = peak_memory(weight.device)
+    return result
+
+
+def token_count(model: LoadedModel, pixels: torch.Tensor) -> int:
+    """Tokens that global attention sees for images (N, 3, H, W): patches, and what the model adds to each frame."""
+    config = model.model.config
+    special = config.registers + (1 if model.family == "vggt" else 0)  # VGGT has a camera token as well
+    patches = pixels.shape[-2] * pixels.shape[-1] // config.encoder.patch_size**2
+    return pixels.shape[0] * (special + patches)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes in use so far: on a GPU by PyTorch since the run began, elsewhere by the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return _peak_working_set()
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts KiB
+
+
+def _peak_working_set() -> int:
+    """Windows' counter for this process."""
+    import ctypes
+    from ctypes import wintypes
+
+    class Counters(ctypes.Structure):
+        _fields_ = (
+            ("size", wintypes.DWORD),
+            ("page_faults", wintypes.DWORD),
+            ("peak_working_set", ctypes.c_size_t),
+            ("others", ctypes.c_size_t * 7),
+        )
+
+    counters = Counters()
+    counters.size = ctypes.sizeof(Counters)
+    process = ctypes.windll.kernel32.GetCurrentProcess
+    process.restype = wintypes.HANDLE
+    read = ctypes.windll.psapi.GetProcessMemoryInfo
+    read.argtypes = (wintypes.HANDLE, ctypes.c_void_p, wintypes.DWORD)
+    return counters.peak_working_set if read(process(), ctypes.byref(counters), counters.size) else 0

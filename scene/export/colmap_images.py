@@ -1,0 +1,103 @@
+"""The images of a COLMAP project: under which names, at which resolution, and as files beside it if wanted."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..reconstruction import Reconstruction
+
+ORIENTATION = 0x0112  # EXIF tag; 1 or nothing means upright
+SIDEWAYS = (5, 6, 7, 8)
+SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """What the cameras of a project belong to."""
+
+    names: list[str]
+    sizes: np.ndarray  # (N, 2) int64: width, height
+    intrinsics: np.ndarray  # (N, 3, 3) float64, from the corner
+    scale_offset: np.ndarray  # (N, 4) float64: from model pixels to these
+
+
+def place_images(
+    reconstruction: Reconstruction, folder: Path | None, no_spaces: bool, progress: Progress | None
+) -> FileImages:
+    """Names, sizes and cameras at the original resolution; with a folder also the files.
+
+    A frame whose file is not there, or is no picture of that size, becomes the model's image at its own resolution.
+    """
+    names = [_project_name(name) for name in reconstruction.names]
+    if no_spaces:
+        names = _without_spaces(names)
+    sizes = reconstruction.original_sizes.copy()
+    scale_offset = reconstruction.scale_offset.copy()
+    intrinsics = reconstruction.original_intrinsics()
+    for frame in range(len(names) if folder is not None else 0):
+        target = folder / names[frame]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not _copy_upright(reconstruction.paths[frame], target, tuple(sizes[frame].tolist())):
+            if target.suffix.lower() not in SUFFIXES:
+                names[frame] += ".png"
+                target = folder / names[frame]
+            Image.fromarray(reconstruction.images[frame]).save(target, quality=95)
+            sizes[frame] = reconstruction.image_size[::-1]
+            scale_offset[frame] = (1, 1, 0, 0)
+            intrinsics[frame] = reconstruction.intrinsics[frame]
+            intrinsics[frame, :2, 2] += 0.5 - reconstruction.pixel_center
+        if progress is not None:
+            progress("images", frame + 1, len(names))
+    return FileImages(names, sizes, intrinsics, scale_offset)
+
+
+def _project_name(name: str) -> str:
+    """The frame's name with forward slashes; it must stay inside the project's folder."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in name or not path.name:
+        raise ValueError(f"The image name {name!r} leads out of the project's folder; rename the image.")
+    return str(path)
+
+
+def _without_spaces(names: list[str]) -> list[str]:
+    """Underscores for spaces, and more of them where that name is taken."""
+    taken, result = {name for name in names if not re.search(r"\s", name)}, []
+    for name in names:
+        if re.search(r"\s", name):
+            name = re.sub(r"\s", "_", name)
+            while name in taken:
+                name = f"_{name}"
+            taken.add(name)
+        result.append(name)
+    return result
+
+
+def _copy_upright(source: Path | None, target: Path, size: tuple[int, int]) -> bool:
+    """Copies a picture, byte by byte if it is upright already; False if there is none of this size."""
+    if source is None or not source.is_file():
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            image = Image.open(source)
+        except (UnidentifiedImageError, Image.DecompressionBombError):
+            return False  # a video, for one
+        with image:
+            turned = image.getexif().get(ORIENTATION, 1)
+            if (image.size[::-1] if turned in SIDEWAYS else image.size) != size:
+                return False
+            if turned == 1:
+                shutil.copyfile(source, target)
+            else:
+                ImageOps.exif_transpose(image).save(target, format=image.format, quality=95)
+    return True

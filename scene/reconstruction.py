@@ -1,0 +1,251 @@
+"""The one value that travels from inference to filters, previews, exports and metrics. Cameras are OpenCV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import geometry
+
+if TYPE_CHECKING:
+    from ..models.pi3 import Pi3Output
+    from ..models.vggt import VGGTOutput
+    from .images import ImageSet
+
+PointSource = Literal["depth", "points"]
+POINT_SOURCES: tuple[PointSource, ...] = ("depth", "points")
+
+
+@dataclass
+class Reconstruction:
+    """Cameras and dense geometry of N frames, as numpy arrays at the model's resolution H x W.
+
+    `confidence` means the same for every model: the sigmoid of the network's own number, from 0 up to 1.
+    `intrinsics` are in model pixels; `pixel_center` is the coordinate that they give to the first pixel's centre: 0.5
+    where the image's corner is the origin (pi3, COLMAP), 0.0 for VGGT, whose published unprojection counts from 0
+    with the principal point at W/2. What we export says where the corner is and allows for the difference.
+    `scale_offset` maps to the original image: x_original = sx * x_model + ox, both measured from the image's corner.
+    """
+
+    images: np.ndarray  # (N, H, W, 3) uint8
+    depth: np.ndarray  # (N, H, W) float32, along the camera's z axis, in scene units
+    confidence: np.ndarray  # (N, H, W) float32 in 0..1
+    world_to_camera: np.ndarray  # (N, 3, 4) float64
+    intrinsics: np.ndarray  # (N, 3, 3) float64
+    names: tuple[str, ...]
+    original_sizes: np.ndarray  # (N, 2) int64: width, height
+    scale_offset: np.ndarray  # (N, 4) float64: sx, sy, ox, oy
+    world_points: np.ndarray | None = None  # (N, H, W, 3) float32, from a point head
+    point_source: PointSource = "depth"
+    masks: np.ndarray | None = None  # (N, H, W) bool, True = use
+    tracks: dict[str, np.ndarray] | None = None  # positions (N, Q, 2) pixels, visibility (N, Q), confidence (N, Q)
+    paths: tuple[Path | None, ...] = ()  # the images' files; empty or None where there is none
+    model: str = ""
+    pixel_center: float = 0.5
+    timings: dict[str, float] = field(default_factory=dict)  # seconds per stage
+    peak_memory_bytes: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)  # what JSON can hold
+    density: np.ndarray | None = None  # (layers, heads) share of pairs computed; None = all
+
+    def __post_init__(self) -> None:
+        self.names = tuple(self.names)
+        self.paths = tuple(self.paths) or (None,) * len(self.names)
+        frames, height, width = self.depth.shape
+        expected = {
+            "images": (frames, height, width, 3),
+            "confidence": (frames, height, width),
+            "world_to_camera": (frames, 3, 4),
+            "intrinsics": (frames, 3, 3),
+            "original_sizes": (frames, 2),
+            "scale_offset": (frames, 4),
+            "world_points": (frames, height, width, 3),
+            "masks": (frames, height, width),
+        }
+        for name, shape in expected.items():
+            value = getattr(self, name)
+            if value is not None and value.shape != shape:
+                raise ValueError(f"A reconstruction's {name} must be {shape} like its depth, got {value.shape}.")
+        for name in ("names", "paths"):
+            if len(getattr(self, name)) != frames:
+                raise ValueError(f"A reconstruction of {frames} frames needs {frames} {name}.")
+        self._check_source(self.point_source)
+
+    def __len__(self) -> int:
+        return len(self.depth)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of the model's images."""
+        return self.depth.shape[1], self.depth.shape[2]
+
+    @property
+    def camera_to_world(self) -> np.ndarray:
+        """Poses (N, 4, 4) of the cameras."""
+        return geometry.invert_pose(torch.from_numpy(self.world_to_camera)).numpy()
+
+    @property
+    def camera_positions(self) -> np.ndarray:
+        """Centres (N, 3) of the cameras in the world."""
+        return self.camera_to_world[:, :3, 3]
+
+    def points(self, source: PointSource | None = None) -> np.ndarray:
+        """World points (N, H, W, 3) float32 of every pixel; None takes `point_source`."""
+        return np.stack([self.frame_points(index, source) for index in range(len(self))])
+
+    def frame_points(self, frame: int, source: PointSource | None = None) -> np.ndarray:
+        """World points (H, W, 3) float32 of one frame, unprojected from its depth or as the point head gave them."""
+        if self._check_source(source or self.point_source) == "points":
+            return self.world_points[frame]
+        points = geometry.unproject_depth(
+            torch.from_numpy(self.depth[frame]).double(),
+            torch.from_numpy(self.world_to_camera[frame]),
+            torch.from_numpy(self.intrinsics[frame]),
+            self.pixel_center,
+        )
+        return points.float().numpy()
+
+    def usable(self, frame: int, use_masks: bool = True) -> np.ndarray:
+        """True (H, W) where a pixel has a positive, finite depth and its mask says so."""
+        depth = self.depth[frame]
+        usable = np.isfinite(depth) & (depth > 0)
+        return usable & self.masks[frame] if use_masks and self.masks is not None else usable
+
+    def confidence_rank(self) -> np.ndarray:
+        """Confidence (N, H, W) float32 as the share of the scene's usable pixels that are trusted less, 0..1."""
+        usable = np.stack([self.usable(index) for index in range(len(self))])
+        values = np.sort(self.confidence[usable])
+        if values.size == 0:
+            return np.zeros_like(self.confidence)
+        places = np.unique(np.linspace(0, values.size - 1, 8193).round().astype(np.int64))
+        levels, first, count = np.unique(values[places], return_index=True, return_counts=True)
+        middle = (places[first] + places[first + count - 1]) / 2  # equal values share one rank
+        ranks = (middle / max(values.size - 1, 1)).astype(np.float32)
+        return np.stack([np.interp(frame, levels, ranks).astype(np.float32) for frame in self.confidence])
+
+    def original_intrinsics(self) -> np.ndarray:
+        """Intrinsics (N, 3, 3) float64 in pixels of the original images, measured from the image's corner."""
+        sx, sy, ox, oy = self.scale_offset.T
+        result = self.intrinsics.copy()
+        result[:, 0, 0] *= sx
+        result[:, 1, 1] *= sy
+        result[:, 0, 1] *= sx
+        result[:, 0, 2] = (result[:, 0, 2] + 0.5 - self.pixel_center) * sx + ox
+        result[:, 1, 2] = (result[:, 1, 2] + 0.5 - self.pixel_center) * sy + oy
+        return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain arrays, numbers, strings and lists: what another process can read without this class."""
+        result = {item.name: getattr(self, item.name) for item in fields(self)}
+        result["names"] = list(self.names)
+        result["paths"] = [None if path is None else str(path) for path in self.paths]
+        return result
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Reconstruction:
+        """The reconstruction that `to_dict` described."""
+        unknown = set(values) - {item.name for item in fields(cls)}
+        if unknown:
+            raise ValueError(f"Not fields of a reconstruction: {', '.join(sorted(unknown))}; remove them.")
+        paths = tuple(None if path is None else Path(path) for path in values.get("paths", ()))
+        return cls(**{**values, "paths": paths})
+
+    @classmethod
+    def from_vggt(
+        cls,
+        output: VGGTOutput,
+        image_set: ImageSet,
+        *,
+        point_source: PointSource = "depth",
+        pixel_center: float = 0.0,
+        **details: Any,
+    ) -> Reconstruction:
+        """The reconstruction of a VGGT output with a batch of one; `details` are further fields (model, timings)."""
+        if output.pose_passes is None or (output.depth is None and output.world_points is None):
+            raise ValueError(
+                "A reconstruction needs VGGT's cameras and depth or points; ask the model for these outputs."
+            )
+        _check_batch(output.pose_passes.shape[1])
+        pose = _single(output.pose_passes[-1]).double()
+        world_to_camera, intrinsics = geometry.decode_pose(pose, tuple(image_set.images.shape[1:3]))
+        world_points = None if output.world_points is None else _single(output.world_points).float()
+        if output.depth is None:
+            depth, point_source = _depth_of(world_points, world_to_camera), "points"
+        else:
+            depth = _single(output.depth).float()
+        by_points = point_source == "points" and output.world_points_confidence is not None
+        raw = output.world_points_confidence if by_points or output.depth is None else output.depth_confidence
+        tracks = None
+        if output.tracks is not None:
+            named = (output.tracks[-1], output.track_visibility, output.track_confidence)
+            names = ("positions", "visibility", "confidence")
+            tracks = {name: _single(value).float().numpy() for name, value in zip(names, named, strict=True)}
+        return cls(
+            depth=depth.numpy(),
+            confidence=(1 - 1 / _single(raw).float()).numpy(),
+            world_to_camera=world_to_camera.numpy(),
+            intrinsics=intrinsics.numpy(),
+            world_points=None if world_points is None else world_points.numpy(),
+            point_source=point_source,
+            pixel_center=pixel_center,
+            tracks=tracks,
+            density=None if output.density is None else output.density[:, 0].float().cpu().numpy(),
+            **_of_images(image_set),
+            **details,
+        )
+
+    @classmethod
+    def from_pi3(
+        cls, output: Pi3Output, image_set: ImageSet, *, point_source: PointSource = "points", **details: Any
+    ) -> Reconstruction:
+        """The reconstruction of a pi3 output with a batch of one; its intrinsics come from the local points."""
+        _check_batch(output.local_points.shape[0])
+        local_points = _single(output.local_points).float()
+        confidence = _single(output.confidence_logits).float().sigmoid()
+        weights = confidence if image_set.masks is None else confidence * torch.from_numpy(image_set.masks)
+        world_to_camera = geometry.invert_pose(_single(output.camera_to_world).double())[:, :3]
+        return cls(
+            depth=local_points[..., 2].contiguous().numpy(),
+            confidence=confidence.numpy(),
+            world_to_camera=world_to_camera.contiguous().numpy(),
+            intrinsics=torch.stack(
+                [geometry.recover_intrinsics(*frame).double() for frame in zip(local_points, weights, strict=True)]
+            ).numpy(),
+            world_points=_single(output.points).float().numpy(),
+            point_source=point_source,
+            density=None if output.density is None else output.density[:, 0].float().cpu().numpy(),
+            **_of_images(image_set),
+            **details,
+        )
+
+    def _check_source(self, source: str) -> str:
+        if source not in POINT_SOURCES:
+            raise ValueError(f"The source of points must be one of {', '.join(POINT_SOURCES)}, got {source!r}.")
+        if source == "points" and self.world_points is None:
+            raise ValueError("This reconstruction has no points of a point head; use the source 'depth'.")
+        return source
+
+
+def _check_batch(batch: int) -> None:
+    if batch != 1:
+        raise ValueError(f"A reconstruction holds one scene, got a batch of {batch}; pass one scene at a time.")
+
+
+def _single(batched: Tensor) -> Tensor:
+    return batched[0].detach().cpu()
+
+
+def _depth_of(world_points: Tensor, world_to_camera: Tensor) -> Tensor:
+    camera = geometry.transform_points(world_points.to(world_to_camera.dtype), world_to_camera)
+    return camera[..., 2].float().contiguous()
+
+
+def _of_images(image_set: ImageSet) -> dict[str, Any]:
+    return {
+        name: getattr(image_set, name)
+        for name in ("images", "names", "original_sizes", "scale_offset", "masks", "paths")
+    }

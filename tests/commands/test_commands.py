@@ -1,0 +1,74 @@
+"""The command line as a whole: help, errors, exit codes."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from manyview import commands
+from manyview.commands import reconstruct
+
+
+def test_help_imports_no_torch(root: Path) -> None:
+    code = (
+        "import runpy, sys\n"
+        "runpy.run_path('__main__.py', run_name='x')\n"
+        "from manyview.commands import build_parser\n"
+        "build_parser(['reconstruct']).format_help()\n"
+        "print(sorted({'torch', 'numpy', 'PIL', 'cv2', 'tqdm'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_help_is_instant(root: Path) -> None:
+    started = time.perf_counter()
+    shown = subprocess.run([sys.executable, ".", "reconstruct", "--help"], cwd=root, capture_output=True, text=True)
+    assert time.perf_counter() - started < 5  # about 0.2 s; a busy machine may be slow, torch would be slower
+    assert shown.returncode == 0
+    for option in ("--model", "--out", "--resolution", "--confidence-percentile", "--no-use-masks", "--debug"):
+        assert option in shown.stdout
+
+
+@pytest.mark.parametrize("name", commands.command_names())
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        commands.main([name, "--help"])
+    assert stopped.value.code == 0
+    assert "--debug" in capsys.readouterr().out
+
+
+def test_usage_error(capsys: pytest.CaptureFixture) -> None:
+    for argv in ([], ["no-such-command"], ["reconstruct"], ["reconstruct", "x", "--limit", "0"]):
+        with pytest.raises(SystemExit) as stopped:
+            commands.main(argv)
+        assert stopped.value.code == commands.BAD_INPUT
+    assert "must be between 1 and" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (ValueError("two\nlines"), 2, "error: two lines"),
+        (FileNotFoundError("no such folder"), 2, "no such folder"),
+        (ImportError("needs x: pip install x"), 1, "error: needs x: pip install x"),
+        (MemoryError(), 1, "out of memory; use fewer images"),
+        (RuntimeError("odd"), 1, "RuntimeError: odd (run again with --debug"),
+        (KeyboardInterrupt(), 130, "Stopped"),
+    ],
+)
+def test_errors_are_one_sentence(
+    error: BaseException, code: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr(reconstruct, "run", fail)
+    assert commands.main(["reconstruct", "x"]) == code
+    shown = capsys.readouterr().err
+    assert words in shown and "Traceback" not in shown
+    if code != 130:
+        with pytest.raises(type(error)):
+            commands.main(["reconstruct", "x", "--debug"])

@@ -1,0 +1,105 @@
+"""`reconstruct` from photos to files."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from manyview import commands
+from manyview.scene.export import npz
+
+
+def run(*words: str | Path) -> int:
+    return commands.main(["reconstruct", *map(str, words)])
+
+
+def test_photos_to_files(tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (photos / "text.jpg").write_text("not a picture")
+    out = tmp_path / "out"
+    assert run(photos, "--model", tiny_model, "--out", out, "--max-points", "500", "--reduce", "random") == 0
+    report = capsys.readouterr().out
+    for words in (
+        "left out: text.jpg",
+        "3 frames of 112 x 84 pixels, 159 tokens",
+        "points: 500",
+        "peak memory",
+        "seconds:",
+    ):
+        assert words in report
+    for name in ("points.ply", "scene.glb", "scene.npz", "colmap/sparse/0/points3D.bin", "depth/photo_0.png"):
+        assert (out / name).stat().st_size > 0
+    assert any((out / "preview").iterdir())
+    scene = npz.read_npz(out / "scene.npz")
+    assert scene.names == ("photo_0.jpg", "photo_1.jpg", "photo_2.jpg")
+    assert scene.settings["tokens"] == 3 * (6 * 8 + 5)
+    assert {"encoder", "aggregator", "camera", "depth"} <= scene.timings.keys()
+
+
+def test_nothing_is_overwritten_silently(
+    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    command = [photos, "--model", tiny_model, "--formats", "ply", "--limit", "1"]
+    out.mkdir()
+    (out / "points.ply").write_text("precious")
+    assert run(*command, "--out", out) == commands.BAD_INPUT
+    assert "not empty" in capsys.readouterr().err
+    assert (out / "points.ply").read_text() == "precious"
+    (out / "notes.txt").write_text("mine")
+    assert run(*command, "--out", out, "--overwrite") == 0
+    assert (out / "points.ply").read_bytes().startswith(b"ply")
+    assert (out / "notes.txt").read_text() == "mine"
+    monkeypatch.chdir(tmp_path)
+    assert run(*command) == 0 and run(*command) == 0
+    assert sorted(path.name for path in Path("output").iterdir()) == ["photos", "photos-2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["missing"], "missing does not exist"),
+        (["photos", "--model", "no-such-model"], "no-such-model"),
+        (["photos", "--model", "MODEL", "--frames", "9"], "Frames must be some of 0 to 2"),
+        (["photos", "--model", "MODEL", "--frames", "a"], "such as 0,3,5-9"),
+        (["photos", "--model", "MODEL", "--resolution", "100"], "multiple of the patch size 14"),
+        (["photos", "--model", "MODEL", "--device", "nowhere"], "device must be"),
+        (["photos", "--model", "MODEL", "--start", "5"], "only 3 images"),
+        (["photos", "--model", "MODEL", "--out", "photos/photo_0.jpg"], "is a file; name a folder"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    words: list[str],
+    message: str,
+    tiny_model: Path,
+    photos: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    assert run(*(str(tiny_model) if word == "MODEL" else word for word in words)) == commands.BAD_INPUT
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and message in errors[0]
+    assert not Path("output").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C in another way")
+def test_ctrl_c_leaves_no_half_file(root: Path, tiny_model: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    # A process started in the background may ignore Ctrl-C; this one must not.
+    code = "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [sys.executable, "-c", code, root, "reconstruct", photos, "--model", tiny_model, "--out", out]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (out / "points.ply").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGINT)  # previews, which come last, take seconds
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Stopped" in errors and "Traceback" not in errors
+    assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
+    assert not (out / "preview").exists()

@@ -1,0 +1,64 @@
+"""Registers the checkout as the package `manyview` and offers what several tests need."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+runpy.run_path(str(ROOT / "__main__.py"), run_name="manyview_registration")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data that lies beside the checkout while developing."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"the reference data folder {folder} is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved VGGT with random weights, small enough to run in a blink."""
+    import torch
+
+    from manyview.models.camera_head import CameraHeadConfig
+    from manyview.models.checkpoints import save_model
+    from manyview.models.dense_head import DenseHeadConfig
+    from manyview.models.dinov2 import EncoderConfig
+    from manyview.models.vggt import VGGT, VGGTConfig
+
+    config = VGGTConfig(
+        encoder=EncoderConfig(width=64, depth=1, heads=2, image_size=112),
+        depth=4,
+        heads=2,
+        kept_layers=(0, 1, 2, 3),
+        camera=CameraHeadConfig(trunk_depth=1, heads=2),
+        dense=DenseHeadConfig(features=16, channels=(8, 16, 32, 32)),
+        track=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return save_model(VGGT(config), tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of three pictures, one of them upright."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number, (height, width) in enumerate([(60, 80), (60, 80), (80, 60)]):
+        picture = Image.fromarray(random.integers(0, 255, (height // 4, width // 4, 3), dtype=np.uint8))
+        picture.resize((width, height)).save(folder / f"photo_{number}.jpg")
+    return folder

@@ -1,0 +1,116 @@
+"""The main path: images and a model -> a Reconstruction."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from manyview.models.checkpoints import load_model
+from manyview.models.dinov2 import EncoderConfig
+from manyview.models.pi3 import Pi3, Pi3Config
+from manyview.nodes.load_images import collect_images, load_images
+from manyview.nodes.reconstruct import peak_memory, reconstruct
+from manyview.nodes.report import report_text
+from manyview.nodes.stage_clock import StageClock
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path):
+    return load_model(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def pi3():
+    config = Pi3Config(
+        encoder=EncoderConfig(width=64, depth=1, heads=2, image_size=112),
+        depth=2,
+        heads=2,
+        head_width=32,
+        head_heads=2,
+        head_depth=1,
+        camera_width=32,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return load_model(Pi3(config).state_dict(), config=config)
+
+
+def test_result_carries_what_led_to_it(model, photos: Path) -> None:
+    calls = []
+    images = load_images(photos, model=model)
+    scene = reconstruct(model, images, frame_chunk=2, progress=lambda *call: calls.append(call))
+    assert scene.depth.shape == (3, 84, 112) and np.isfinite(scene.depth).all()
+    assert scene.model == "tiny.safetensors" and scene.names == images.names and scene.point_source == "depth"
+    assert scene.settings | {"tokens": 0} == {
+        "point_source": "depth",
+        "frame_chunk": 2,
+        "tokens": 0,
+        "precision": "float32",
+        "device": "cpu",
+    }
+    assert scene.settings["tokens"] == 3 * (48 + 5)
+    assert list(scene.timings) == ["encoder", "aggregator", "camera", "depth", "scene"]
+    assert [call for call in calls if call[0] == "depth"] == [("depth", 0, 3), ("depth", 2, 3)]
+    assert scene.peak_memory_bytes > 1e7
+    assert "3 frames of 112 x 84 pixels, 159 tokens" in report_text(scene)
+
+
+def test_chunks_change_nothing(model, photos: Path) -> None:
+    images = load_images(photos, model=model)
+    one, all_at_once = (reconstruct(model, images, frame_chunk=chunk) for chunk in (1, 8))
+    np.testing.assert_allclose(one.depth, all_at_once.depth, rtol=1e-4)
+
+
+def test_points_of_the_point_head(model, photos: Path) -> None:
+    images = load_images(photos, model=model)
+    assert reconstruct(model, images).world_points is None
+    scene = reconstruct(model, images, point_source="points")
+    np.testing.assert_array_equal(scene.points(), scene.world_points)
+
+
+def test_pi3(pi3, photos: Path) -> None:
+    scene = reconstruct(pi3, load_images(photos, model=pi3))
+    assert scene.point_source == "points" and scene.model == "pi3"
+    assert scene.settings["tokens"] == 3 * (48 + 5)
+    by_depth = reconstruct(pi3, load_images(photos, model=pi3), point_source="depth")
+    assert by_depth.point_source == "depth"
+
+
+def test_progress_may_cancel(model, photos: Path) -> None:
+    def cancel(stage: str, done: int, total: int) -> None:
+        if stage == "aggregator":
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        reconstruct(model, load_images(photos, model=model), progress=cancel)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [({"point_source": "x"}, "auto, depth"), ({"frame_chunk": 0}, "at least 1")]
+)
+def test_wrong_options(model, photos: Path, options: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        reconstruct(model, load_images(photos, model=model), **options)
+
+
+def test_resolution_is_the_models_own_unless_given(model, photos: Path) -> None:
+    assert load_images(photos).images.shape[1:3] == (392, 518)
+    assert load_images(photos, model=model).images.shape[1:3] == (84, 112)
+    assert load_images(photos, model=model, resolution=56).images.shape[1:3] == (42, 56)
+
+
+def test_collected_batches_keep_their_order() -> None:
+    batches = [torch.full((2, 28, 28, 3), 0.25), torch.full((28, 28, 3), 0.75)]
+    images = collect_images(batches, resolution=28)
+    assert images.images[:, 0, 0, 0].tolist() == [64, 64, 191]
+
+
+def test_stage_clock_books_every_second_once() -> None:
+    clock = StageClock(torch.device("cpu"))
+    clock("a", 0, 2)
+    clock("a", 1, 2)
+    clock("b", 0, 1)
+    clock.enter(None)
+    assert list(clock.seconds) == ["a", "b"] and all(value >= 0 for value in clock.seconds.values())
+    assert peak_memory(torch.device("cpu")) > 1e7

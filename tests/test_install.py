@@ -1,0 +1,102 @@
+"""install.py: the report, the choice of torch, and that nothing is done twice."""
+
+import ast
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def install(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """install.py as a module whose .venv is a temporary folder, and whose pip only notes what it is asked."""
+    spec = importlib.util.spec_from_file_location("manyview_install", root / "install.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.VENV = tmp_path / ".venv"
+    module.VENV.mkdir()
+    module.asked = []
+    module.present = {"torch", "numpy", "cv2", "venv", "ensurepip"}
+    monkeypatch.setattr(module, "pip", lambda python, *arguments: module.asked.append(arguments) or 0)
+    monkeypatch.setattr(module, "has_module", lambda python, name: name in module.present)
+    return module
+
+
+def test_report_changes_nothing(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "My Pack v1.2"
+    folder.mkdir()
+    shutil.copy(root / "install.py", folder)
+    shown = subprocess.run([sys.executable, "install.py"], cwd=folder, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    for words in ("torch", "opencv-python-headless", "Nothing was installed or changed", sys.executable):
+        assert words in shown.stdout
+    assert [path.name for path in folder.iterdir()] == ["install.py"]
+
+
+def test_needs_only_the_standard_library(root: Path) -> None:
+    tree = ast.parse((root / "install.py").read_text(), feature_version=(3, 6))  # an old Python must get its sentence
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+            assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_missing_venv_is_one_sentence(install, capsys: pytest.CaptureFixture) -> None:
+    install.present -= {"ensurepip"}
+    assert install.main(["demo"]) == 1
+    error = capsys.readouterr().err
+    assert "apt install python3." in error and "--here" in error and len(error.splitlines()) == 1
+    assert not install.asked
+
+
+def test_old_python_is_one_sentence(install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 1))
+    assert install.main(["test"]) == 1
+    assert "needs Python 3.10 or newer" in capsys.readouterr().err
+
+
+def test_second_run_calls_no_pip(install, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "virtual_environment", lambda: Path(sys.executable))
+    files = [root / "requirements.txt"]
+    install.prepare(files)
+    assert len(install.asked) == 1 and install.asked[0][:1] == ("-r",)
+    install.prepare(files)
+    assert len(install.asked) == 1
+    install.prepare([*files, root / "tests" / "requirements.txt"])
+    assert len(install.asked) == 2
+    install.prepare(files)
+    assert len(install.asked) == 2
+    install.present -= {"cv2"}
+    install.prepare(files)
+    assert install.asked[2][0] == "opencv-python-headless"
+
+
+def test_failed_pip_leaves_no_stamp(install, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "virtual_environment", lambda: Path(sys.executable))
+    monkeypatch.setattr(install, "pip", lambda python, *arguments: 1)
+    with pytest.raises(install.InstallError, match="pip failed"):
+        install.prepare([root / "requirements.txt"])
+    assert not any(install.VENV.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("platform", "nvidia", "first"),
+    [("linux", False, "torch==2.13.0+cpu"), ("linux", True, "torch==2.13.0"), ("darwin", False, "torch==2.13.0")],
+)
+def test_torch_that_fits(install, platform: str, nvidia: bool, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(install, "has_nvidia_gpu", lambda: nvidia)
+    install.install_torch(Path("python"))
+    assert install.asked == [(first,)]
+
+
+def test_torch_falls_back_to_pytorchs_cpu_index(install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(install, "has_nvidia_gpu", lambda: False)
+    monkeypatch.setattr(install, "pip", lambda python, *arguments: install.asked.append(arguments) or 1)
+    with pytest.raises(install.InstallError, match="could not install torch"):
+        install.install_torch(Path("python"))
+    assert [install.TORCH_CPU_INDEX in arguments for arguments in install.asked] == [False, True, True]

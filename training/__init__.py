@@ -1,0 +1,1 @@
+"""Synthetic scenes and the trainer of the small bundled models."""

@@ -1,0 +1,242 @@
+"""Trains a small VGGT from scratch on scenes rendered while it trains, on one device or several (torchrun).
+
+The run is planned in time or in steps: resolution, learning rate and the helpers' share follow `progress`, which goes
+from 0 to 1 over `minutes` (or `steps`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed, nn
+
+from ..evaluation.synthetic import evaluate_synthetic
+from ..models.camera_head import CameraHeadConfig
+from ..models.checkpoints import save_model
+from ..models.dense_head import DenseHeadConfig
+from ..models.dinov2 import EncoderConfig
+from ..models.vggt import VGGT, VGGTConfig
+from .batches import Batch, draw_scenes, make_batch
+from .losses import LossWeights, TrainingModel
+from .optimizer import make_optimizers
+from .renderer import compiled_render, render
+
+logger = logging.getLogger(__name__)
+
+MINI = VGGTConfig(
+    encoder=EncoderConfig(width=320, depth=4, heads=5, image_size=224, layer_scale=0.2, stem_channels=(32, 48)),
+    depth=7,
+    heads=5,
+    layer_scale=0.2,
+    special_token_std=0.02,
+    kept_layers=(1, 3, 5, 6),
+    camera=CameraHeadConfig(trunk_depth=2, heads=10, mlp_ratio=1.0, layer_scale=0.2, passes=4),
+    dense=DenseHeadConfig(features=64, channels=(64, 96, 128, 128), hidden=32),
+    point_head=False,
+    track=None,
+)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Until `until` of the run, batches of these image sizes (H, W) and about this many frames a device."""
+
+    until: float
+    sizes: tuple[tuple[int, int], ...]
+    frames: int
+    views: tuple[int, ...]  # frames a scene, drawn per step
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    minutes: float | None = 20.0
+    steps: int | None = None  # instead of minutes
+    phases: tuple[Phase, ...] = (
+        Phase(0.45, ((112, 112),), 768, (2, 4, 8, 8, 12, 24)),
+        Phase(0.7, ((168, 168), (126, 168), (168, 126)), 336, (2, 4, 8, 8, 12, 24)),
+        Phase(1.0, ((224, 224), (168, 224), (224, 168)), 192, (2, 4, 8, 8, 12, 24, 24, 48)),
+    )
+    matrix_rate: float = 2.5e-3
+    other_rate: float = 1e-3
+    weight_decay: float = 0.02
+    warmup_steps: int = 100
+    decay_from: float = 0.4
+    ema: float = 0.998
+    seed: int = 0
+    compile: bool = True
+    evaluate_every: float = 0.15  # of the run
+    evaluate_scenes: int = 16
+    log_every: int = 50
+
+    def phase(self, progress: float) -> Phase:
+        return next((phase for phase in self.phases if progress < phase.until), self.phases[-1])
+
+    def rate(self, step: int, progress: float) -> float:
+        """Share of the peak learning rate: warm-up, constant, then linear to zero."""
+        decay = min(1.0, (1.0 - progress) / (1.0 - self.decay_from))
+        return min(1.0, (step + 1) / self.warmup_steps) * max(decay, 0.0)
+
+
+@dataclass(frozen=True)
+class Device:
+    device: torch.device
+    rank: int
+    world: int
+
+    @classmethod
+    def from_environment(cls) -> Device:
+        """This process's device under torchrun, or the only one."""
+        world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+        if not torch.cuda.is_available():
+            return cls(torch.device("cpu"), rank, world)
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+        return cls(device, rank, world)
+
+
+def train(plan: TrainingPlan, out: Path, config: VGGTConfig = MINI, weights: LossWeights | None = None) -> Path:
+    """Train; writes OUT/model.safetensors (averaged weights, bfloat16) and OUT/log.jsonl; returns the model's path."""
+    place = Device.from_environment()
+    if place.world > 1:
+        distributed.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
+    try:
+        return Trainer(plan, out, config, weights or LossWeights(), place).run()
+    finally:
+        if place.world > 1:
+            distributed.destroy_process_group()
+
+
+class Trainer:
+    def __init__(self, plan: TrainingPlan, out: Path, config: VGGTConfig, weights: LossWeights, place: Device) -> None:
+        self.plan, self.out, self.place = plan, out, place
+        out.mkdir(parents=True, exist_ok=True)
+        torch.set_float32_matmul_precision("high")  # TensorFloat-32 for the parts outside autocast
+        torch.manual_seed(plan.seed)  # the same start on every device
+        self.module = TrainingModel(VGGT(config), weights).to(place.device, memory_format=torch.channels_last)
+        self.average = deepcopy(self.module.model).eval().requires_grad_(False)
+        self.optimizers = make_optimizers(self.module, plan.matrix_rate, plan.other_rate, plan.weight_decay)
+        self.base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        self.renderer = render
+        if plan.compile:
+            self._compile()
+        self.parallel: nn.Module = self.module
+        if place.world > 1:
+            ids = [place.device.index] if place.device.type == "cuda" else None
+            self.parallel = nn.parallel.DistributedDataParallel(self.module, device_ids=ids)
+        self.generator = torch.Generator(place.device).manual_seed(plan.seed * 1000 + place.rank)
+        self.choices = torch.Generator().manual_seed(plan.seed)  # the same on every device
+        self.started = time.monotonic()
+
+    def _compile(self) -> None:
+        torch._dynamo.config.recompile_limit = 64  # encoder, frame and global blocks share one forward
+        model = self.module.model
+        blocks = [*model.aggregator.patch_embed.blocks, *model.aggregator.frame_blocks, *model.aggregator.global_blocks]
+        for block in blocks:
+            block.compile(dynamic=True)
+        self.renderer = compiled_render()
+
+    def run(self) -> Path:
+        next_evaluation = self.plan.evaluate_every
+        for step, progress in self._clock():
+            losses = self._step(step, progress)
+            if step % self.plan.log_every == 0:
+                self._log(
+                    {"step": step, "progress": round(progress, 4)} | {k: round(v.item(), 4) for k, v in losses.items()}
+                )
+            if progress >= next_evaluation and progress < 1.0:
+                next_evaluation += self.plan.evaluate_every
+                self._evaluate(step, progress)
+        self._evaluate(step, 1.0)
+        return self._save()
+
+    def _clock(self) -> Iterator[tuple[int, float]]:
+        """Step numbers and progress; all devices follow the first one's clock."""
+        step, progress = 0, 0.0
+        while progress < 1.0:
+            yield step, progress
+            step += 1
+            if self.plan.steps is not None:
+                progress = step / self.plan.steps
+            elif step % 10 == 0:
+                minutes = torch.tensor((time.monotonic() - self.started) / 60, device=self.place.device)
+                if self.place.world > 1:
+                    distributed.broadcast(minutes, 0)
+                progress = minutes.item() / self.plan.minutes
+
+    def _draw(self, progress: float) -> tuple[Batch, int]:
+        phase = self.plan.phase(progress)
+        pick = torch.randint(1 << 20, (3,), generator=self.choices).tolist()
+        size = phase.sizes[pick[0] % len(phase.sizes)]
+        views = phase.views[pick[1] % len(phase.views)]
+        with torch.no_grad():
+            drawn = draw_scenes(max(1, phase.frames // views), views, self.generator, self.place.device)
+            batch = make_batch(*drawn, size, self.generator, self.renderer)
+        return batch, 1 + pick[2] % (views - 1)
+
+    def _step(self, step: int, progress: float) -> dict[str, Tensor]:
+        rate = self.plan.rate(step, progress)
+        for optimizer, base in zip(self.optimizers, self.base_rates, strict=True):
+            for group, peak in zip(optimizer.param_groups, base, strict=True):
+                group["lr"] = peak * rate
+        batch, shift = self._draw(progress)
+        with self._autocast():
+            losses = self.parallel(batch, shift, 1.0 if progress < 0.5 else 0.3)
+        losses["total"].backward()
+        norm = nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self._average(step)
+        return {**losses, "gradient": norm, "rate": torch.tensor(rate)}
+
+    def _autocast(self) -> torch.autocast | nullcontext:
+        return torch.autocast("cuda", torch.bfloat16) if self.place.device.type == "cuda" else nullcontext()
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        decay = min(self.plan.ema, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.module.model.parameters()), 1.0 - decay)
+
+    def _evaluate(self, step: int, progress: float) -> None:
+        if self.place.rank == 0:
+            size = self.plan.phase(progress).sizes[0]
+            for frames in (8, 24):
+                options = {
+                    "scenes": self.plan.evaluate_scenes,
+                    "frames": frames,
+                    "size": size,
+                    "renderer": self.renderer,
+                }
+                result = evaluate_synthetic(self.average, bf16=self.place.device.type == "cuda", **options)
+                result = {name: round(value, 2) for name, value in result.items()}
+                self._log(
+                    {"step": step, "progress": round(progress, 4), "evaluation": frames, "size": list(size)} | result
+                )
+            self._save()
+
+    def _log(self, entry: dict) -> None:
+        if self.place.rank:
+            return
+        entry["seconds"] = round(time.monotonic() - self.started, 1)
+        if not all(math.isfinite(value) for value in entry.values() if isinstance(value, float)):
+            logger.warning("a value is not finite: %s", entry)
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        logger.info("%s", json.dumps(entry))
+
+    def _save(self) -> Path:
+        path = self.out / "model.safetensors"
+        if self.place.rank == 0:
+            metadata = {"manyview.training": json.dumps(asdict(self.plan))}
+            save_model(deepcopy(self.average).bfloat16(), path, metadata)
+        return path
