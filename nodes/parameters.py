@@ -108,7 +108,7 @@ POINT_CLOUD = (
     Parameter(
         "confidence_percentile",
         "float",
-        20.0,
+        10.0,
         "Leave out this share of the points, in percent, least confident first.",
         minimum=0,
         maximum=100,

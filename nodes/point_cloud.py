@@ -11,7 +11,7 @@ from ..scene.reconstruction import Reconstruction
 def point_cloud(
     scene: Reconstruction,
     *,
-    confidence_percentile: float = 20.0,
+    confidence_percentile: float = 10.0,
     confidence_threshold: float | None = None,
     edge_filter: float = 0.03,
     use_masks: bool = True,

@@ -42,7 +42,7 @@ class PointCloud:
 def point_cloud(
     reconstruction: Reconstruction,
     *,
-    confidence_percentile: float = 20.0,
+    confidence_percentile: float = 10.0,
     confidence_threshold: float | None = None,
     edge_filter: float | None = 0.03,
     use_masks: bool = True,

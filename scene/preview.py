@@ -42,13 +42,13 @@ LABEL_PX = 16
 
 def depth_pictures(reconstruction: Reconstruction) -> np.ndarray:
     """Depth of all frames as pictures (N, H, W, 3) uint8 on one scale: near is light, far is dark."""
-    low, high = _inverse_depth_range(reconstruction)
+    low, high = _log_depth_range(reconstruction)
     return np.stack([_depth_picture(reconstruction, frame, low, high) for frame in range(len(reconstruction))])
 
 
 def depth_picture(reconstruction: Reconstruction, frame: int) -> np.ndarray:
     """Depth of one frame as a picture (H, W, 3) uint8, on the scale of the whole scene."""
-    return _depth_picture(reconstruction, frame, *_inverse_depth_range(reconstruction))
+    return _depth_picture(reconstruction, frame, *_log_depth_range(reconstruction))
 
 
 def confidence_pictures(reconstruction: Reconstruction) -> np.ndarray:
@@ -96,7 +96,7 @@ def frames_sheet(
     """Image, depth and confidence of the frames below each other; of more than `most` frames an even choice."""
     count = len(reconstruction)
     chosen = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
-    low, high = _inverse_depth_range(reconstruction)
+    low, high = _log_depth_range(reconstruction)
     ranks = reconstruction.confidence_rank()
     bands = []
     for start in range(0, len(chosen), columns):
@@ -137,7 +137,7 @@ def write_previews(
         "frames.png": lambda: frames_sheet(reconstruction),
     }
     if maps:
-        low, high = _inverse_depth_range(reconstruction)
+        low, high = _log_depth_range(reconstruction)
         ranks = reconstruction.confidence_rank()
         for frame, stem in enumerate(unique_stems(reconstruction.names)):
             pictures[f"depth/{stem}.png"] = lambda frame=frame: _depth_picture(reconstruction, frame, low, high)
@@ -159,20 +159,20 @@ def write_picture(picture: np.ndarray, path: PathLike, overwrite: bool = False) 
         Image.fromarray(picture).save(partial, format="PNG")
 
 
-def _inverse_depth_range(reconstruction: Reconstruction) -> tuple[float, float]:
-    """Inverse depths between which colours change: nearly all of the scene."""
+def _log_depth_range(reconstruction: Reconstruction) -> tuple[float, float]:
+    """Logarithms of the depths between which colours change: nearly all of the scene."""
     step = max(1, reconstruction.depth[0].size * len(reconstruction) // 500_000)
     frames = range(len(reconstruction))
     values = np.concatenate([reconstruction.depth[i][reconstruction.usable(i)][::step] for i in frames])
     if values.size == 0:
         return 0.0, 1.0
-    low, high = np.percentile(1 / values, (1, 99))
-    return float(low), float(max(high, low * 1.0001, 1e-12))
+    low, high = np.percentile(np.log(values), (1, 99))
+    return float(low), float(max(high, low + 1e-4))
 
 
 def _depth_picture(reconstruction: Reconstruction, frame: int, low: float, high: float) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
-        picture = colorize((1 / reconstruction.depth[frame] - low) / (high - low), DEPTH_STOPS)
+        picture = colorize((high - np.log(reconstruction.depth[frame])) / (high - low), DEPTH_STOPS)
     picture[~reconstruction.usable(frame)] = UNUSED
     return picture
 

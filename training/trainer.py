@@ -25,7 +25,7 @@ from ..models.camera_head import CameraHeadConfig
 from ..models.checkpoints import save_model
 from ..models.dense_head import DenseHeadConfig
 from ..models.dinov2 import EncoderConfig
-from ..models.vggt import VGGT, VGGTConfig
+from ..models.vggt import VGGT, VGGTConfig, config_to_dict
 from .batches import Batch, draw_scenes, make_batch
 from .losses import LossWeights, TrainingModel
 from .optimizer import make_optimizers
@@ -146,6 +146,7 @@ class Trainer:
         self.renderer = compiled_render()
 
     def run(self) -> Path:
+        self._log(self._header())
         next_evaluation = self.plan.evaluate_every
         for step, progress in self._clock():
             losses = self._step(step, progress)
@@ -223,6 +224,16 @@ class Trainer:
                     {"step": step, "progress": round(progress, 4), "evaluation": frames, "size": list(size)} | result
                 )
             self._save()
+
+    def _header(self) -> dict:
+        cuda = self.place.device.type == "cuda"
+        return {
+            "device": torch.cuda.get_device_name() if cuda else "cpu",
+            "devices": self.place.world,
+            "torch": torch.__version__,
+            "plan": asdict(self.plan),
+            "config": config_to_dict(self.module.model.config),
+        }
 
     def _log(self, entry: dict) -> None:
         if self.place.rank:
