@@ -9,6 +9,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -29,9 +30,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT if is_bad_input(error) else FAILED
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence too, without the list of all options before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"error: {message}; --help lists what can be given\n")
+
+
 def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser with all commands; only the command that `argv` asks for fills in its options."""
-    parser = argparse.ArgumentParser(prog="manyview", description="Many photos to one 3D scene.")
+    parser = Parser(prog="manyview", description="Many photos to one 3D scene.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     asked = next((word for word in argv if not word.startswith("-")), None)
     for name in command_names():

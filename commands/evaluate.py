@@ -29,14 +29,14 @@ def run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..evaluation.synthetic import FIRST_SEED, evaluate_synthetic
-    from ..models.checkpoints import load_model
+    from ..nodes.load_model import choose_device, load_model
 
     if arguments.out is not None and arguments.out.exists():
         raise FileExistsError(f"{arguments.out} exists; choose another file for --out.")
-    device = arguments.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = load_model(arguments.model, device=device)
+    if min(arguments.scenes, *arguments.frames) < 1:
+        raise ValueError(f"--scenes and --frames must be at least 1, got {arguments.scenes} and {arguments.frames}.")
+    device = choose_device(arguments.device)
+    loaded = load_model(arguments.model, precision="float32", device=arguments.device)
     if loaded.family != "vggt":
         raise ValueError(f"Only models of the VGGT kind can be evaluated so far, {arguments.model} is {loaded.family}.")
     results = []
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         results.append({"frames": frames, "seconds": round(time.monotonic() - start, 1)} | accuracy)
     if arguments.out is None:
         return
-    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
     report = {
         "command": "python . " + " ".join(sys.argv[1:]),
         "device": name,

@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped with Ctrl-C.
 """
 
 import argparse
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,21 +45,24 @@ def run(arguments: argparse.Namespace) -> None:
     from ..nodes.export import export
     from ..nodes.load_images import load_images
     from ..nodes.load_model import load_model
-    from ..nodes.point_cloud import point_cloud
+    from ..nodes.point_cloud import parse_frames, point_cloud
     from ..nodes.reconstruct import reconstruct
     from ..nodes.report import report_text
     from ..scene.files import find_files
+    from ..scene.pointcloud import check_frames
     from ._progress_bars import ProgressBars
 
     seconds = {"start": time.perf_counter() - started}
     source = arguments.input[0] if len(arguments.input) == 1 else arguments.input
-    find_files(source)  # a wrong path is told before a large model is read
+    find_files(source)  # what is wrong is told before the long work
+    frames = parse_frames(arguments.frames)
     with ProgressBars() as progress:
         with timed(seconds, "model"):
             model = load_model(**chosen(arguments, parameters.LOAD_MODEL), progress=progress)
         with timed(seconds, "images"):
             options = chosen(arguments, parameters.LOAD_IMAGES)
             images = load_images(source, model=model, **options, progress=progress)
+        check_frames(frames, len(images))
         scene = reconstruct(model, images, **chosen(arguments, parameters.RECONSTRUCT), progress=progress)
         seconds |= scene.timings
         with timed(seconds, "point cloud"):
@@ -69,7 +73,9 @@ def run(arguments: argparse.Namespace) -> None:
             files = export(scene, cloud, folder, formats, **options, overwrite=overwrite, progress=progress)
     scene.timings = seconds
     for name, reason in images.skipped:
-        print(f"left out: {name}: {reason}")
+        print(f"{'note' if name in images.names else 'left out'}: {reason}")
+    if not len(cloud):
+        print("note: no point is left; lower --confidence-percentile or --confidence-threshold, or look at the masks.")
     print(f"\n{report_text(scene)}\npoints: {len(cloud):,}\n\n{len(files)} files in {folder}:")
     for line in summary_of(files, folder):
         print("  " + line)
@@ -81,15 +87,23 @@ def output_folder(inputs: list[str], wanted: Path | None, overwrite: bool) -> Pa
         name = Path(inputs[0]).resolve().stem if len(inputs) == 1 and "*" not in inputs[0] else "scene"
         first = folder = Path("output") / (name or "scene")
         count = 1
-        while holds_files(folder) and not overwrite:
+        while folder.is_file() or (holds_files(folder) and not overwrite):
             count += 1
             folder = first.with_name(f"{first.name}-{count}")
-        return folder
-    if wanted.exists() and not wanted.is_dir():
-        raise ValueError(f"--out {wanted} is a file; name a folder.")
+        return writable(folder)
     if holds_files(wanted) and not overwrite:
         raise FileExistsError(f"the folder {wanted} is not empty; name another with --out, or add --overwrite.")
-    return wanted
+    return writable(wanted)
+
+
+def writable(folder: Path) -> Path:
+    """The folder itself; ValueError if it cannot be made or written to, as far as can be told without trying."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"--out {folder} cannot be: {there} is a file; name a folder.")
+    if not os.access(there, os.W_OK):
+        raise ValueError(f"nothing can be written to {there}; name another folder with --out.")
+    return folder
 
 
 def holds_files(folder: Path) -> bool:

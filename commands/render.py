@@ -16,11 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from ..nodes.load_model import choose_device
     from ..training.sample import write_sample
     from ._progress_bars import ProgressBars
 
     width, height = arguments.size
-    options = {"seed": arguments.seed, "frames": arguments.frames, "size": (height, width), "device": arguments.device}
+    device = str(choose_device(arguments.device))
+    options = {"seed": arguments.seed, "frames": arguments.frames, "size": (height, width), "device": device}
     with ProgressBars() as progress:
         write_sample(arguments.out, **options, progress=progress)
     print(f"{arguments.frames} photos, cameras.json and depth.npz written to {arguments.out}")

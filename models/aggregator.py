@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .attention import GlobalAttention, TokenLayout, dense_attention
 from .dinov2 import EncoderConfig, VisionTransformer
-from .layers import Block
+from .layers import Block, initialise_token
 from .progress import Progress
 from .rope import rope_table
 
@@ -53,8 +53,8 @@ class Aggregator(nn.Module):
         # slot 0 of axis 1 belongs to the first frame, which is the world, slot 1 to every other frame
         self.camera_token = nn.Parameter(torch.empty(1, 2, 1, width))
         self.register_token = nn.Parameter(torch.empty(1, 2, config.registers, width))
-        nn.init.normal_(self.camera_token, std=config.special_token_std)
-        nn.init.normal_(self.register_token, std=config.special_token_std)
+        initialise_token(self.camera_token, config.special_token_std)
+        initialise_token(self.register_token, config.special_token_std)
         self.frame_blocks = nn.ModuleList(aggregator_block(config) for _ in range(config.depth))
         self.global_blocks = nn.ModuleList(aggregator_block(config) for _ in range(config.depth))
 

@@ -39,10 +39,11 @@ class CameraHead(nn.Module):
 
     def _initialise_pose(self) -> None:
         """Start near the identity rotation and a field of view of 1 radian, where its ReLU lets gradients pass."""
-        start = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+        share = 1 / self.config.passes
+        start = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, share, share, share])
         nn.init.trunc_normal_(self.pose_branch.fc2.weight, std=0.002)
         with torch.no_grad():
-            self.pose_branch.fc2.bias.copy_(start / self.config.passes)
+            self.pose_branch.fc2.bias.copy_(start)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Camera tokens of the last layer (B, N, 2C) -> activated poses after every pass (passes, B, N, 9), float32."""

@@ -115,6 +115,12 @@ class Block(nn.Module):
         return x, density
 
 
+def initialise_token(token: nn.Parameter, std: float) -> None:
+    """Start for training from scratch: normal numbers. (On the meta device that would load torch's compiler first.)"""
+    if not token.is_meta:
+        nn.init.normal_(token, std=std)
+
+
 def initialise_linear(module: nn.Module) -> None:
     """Start for training from scratch: truncated normal of 0.02, biases zero."""
     if isinstance(module, nn.Linear):

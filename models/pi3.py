@@ -15,7 +15,7 @@ from torch.nn import functional
 from .aggregator import stack_densities
 from .attention import GlobalAttention, TokenLayout, dense_attention
 from .dinov2 import EncoderConfig, VisionTransformer
-from .layers import Block
+from .layers import Block, initialise_token
 from .progress import Progress
 from .rope import RopeTable, rope_table
 from .vggt import check_images
@@ -67,7 +67,7 @@ class Pi3(nn.Module):
         self.global_attention = global_attention
         width, patch_size = config.encoder.width, config.encoder.patch_size
         self.register_token = nn.Parameter(torch.empty(1, 1, config.registers, width))
-        nn.init.normal_(self.register_token, std=1e-6)
+        initialise_token(self.register_token, 1e-6)
         self.encoder = VisionTransformer(config.encoder)
         self.decoder = nn.ModuleList(
             Block(

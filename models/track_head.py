@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .dense_head import DenseHead, DenseHeadConfig
-from .layers import LayerNorm, Mlp
+from .layers import LayerNorm, Mlp, initialise_token
 
 GATHER_LIMIT = 1 << 26  # numbers that the correlation may gather at once, 256 MiB in float32
 
@@ -104,7 +104,8 @@ class Tracker(nn.Module):
         self.config = config
         features = config.features
         # slot 0 of axis 1 belongs to the frame of the query, slot 1 to all others
-        self.query_ref_token = nn.Parameter(torch.randn(1, 2, config.token_width))
+        self.query_ref_token = nn.Parameter(torch.empty(1, 2, config.token_width))
+        initialise_token(self.query_ref_token, 1.0)
         self.corr_mlp = Mlp(config.corr_channels, config.width, features)
         self.updateformer = UpdateTransformer(config)
         self.fmap_norm = LayerNorm(features)
@@ -165,7 +166,8 @@ class UpdateTransformer(nn.Module):
         width = config.width
         self.input_norm = LayerNorm(config.token_width)
         self.input_transform = nn.Linear(config.token_width, width)
-        self.virual_tracks = nn.Parameter(torch.randn(1, config.virtual_points, 1, width))  # (sic) the public key
+        self.virual_tracks = nn.Parameter(torch.empty(1, config.virtual_points, 1, width))  # (sic) the public key
+        initialise_token(self.virual_tracks, 1.0)
         self.time_blocks = self._blocks(SelfBlock, config)
         self.space_virtual2point_blocks = self._blocks(CrossBlock, config)
         self.space_virtual_blocks = self._blocks(SelfBlock, config)

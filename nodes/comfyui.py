@@ -3,6 +3,7 @@
 Values that travel between nodes are dicts of tensors, arrays and numbers (`Reconstruction.to_dict` and the like).
 """
 
+import logging
 import uuid
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from .parameters import Parameter
 from .point_cloud import point_cloud
 from .reconstruct import reconstruct
 from .report import report_text
+
+logger = logging.getLogger(__name__)
 
 CATEGORY = "3d/multi-view reconstruction"
 ALIASES = ["vggt", "pi3", "sfm", "colmap", "point cloud", "pointmap", "camera pose", "multi-view", "manyview"]
@@ -76,6 +79,8 @@ class LoadImages(io.ComfyNode):
     def execute(cls, folder: str, model: dict | None = None, **options: Any) -> io.NodeOutput:
         loaded = model["loaded"] if model else None
         views = load_images(input_folder(folder), model=loaded, **given(options), progress=bar())
+        for _, reason in views.skipped:
+            logger.warning(reason)
         masks = torch.ones(views.images.shape[:3]) if views.masks is None else torch.from_numpy(views.masks).float()
         return io.NodeOutput(vars(views), to_image(views.images), masks, "\n".join(views.names))
 

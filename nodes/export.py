@@ -6,7 +6,7 @@ from typing import Any
 
 from ..models.progress import Progress
 from ..scene.export import write_colmap, write_depth, write_glb, write_npz, write_ply
-from ..scene.pointcloud import PointCloud
+from ..scene.pointcloud import PointCloud, thin
 from ..scene.preview import write_previews
 from ..scene.reconstruction import Reconstruction
 from .parameters import EXPORT_FORMATS
@@ -21,6 +21,7 @@ def export(
     depth_format: str = "png",
     cameras: bool = True,
     colmap_text: bool = False,
+    colmap_points: int = 100_000,
     extras: dict[str, Any] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -37,7 +38,9 @@ def export(
     writers = {
         "ply": lambda: write_ply(cloud, folder / "points.ply", **again),
         "glb": lambda: write_glb(cloud, scene, folder / "scene.glb", cameras=cameras, extras=extras, **again),
-        "colmap": lambda: write_colmap(scene, cloud, folder / "colmap", text=colmap_text, progress=progress, **again),
+        "colmap": lambda: write_colmap(
+            scene, thin(cloud, colmap_points), folder / "colmap", text=colmap_text, progress=progress, **again
+        ),
         "npz": lambda: write_npz(scene, folder / "scene.npz", cloud, **again),
         "depth": lambda: write_depth(scene, folder / "depth", depth_format, **again),
         "preview": lambda: write_previews(scene, cloud, folder / "preview", progress=progress, **again),

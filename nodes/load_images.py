@@ -30,7 +30,7 @@ def load_images(
     progress: Progress | None = None,
 ) -> ImageSet:
     """Files, a folder, a pattern or a video as images of one size; options are explained in nodes/parameters.py."""
-    chosen, patch_size = image_size(model, resolution)
+    chosen, patch_size = image_size(model, resize, resolution)
     return images.load_images(
         source,
         resize=resize,
@@ -59,14 +59,16 @@ def collect_images(
 
     masks: (H, W) or (B, H, W), white = use; None uses everything.
     """
-    chosen, patch_size = image_size(model, resolution)
+    chosen, patch_size = image_size(model, resize, resolution)
     views = [view for batch in batches for view in (batch if batch.ndim == 4 else [batch])]
     use = None if masks is None else [view for batch in masks for view in (batch if batch.ndim == 3 else [batch])]
     return images.images_from_arrays(views, masks=use, resize=resize, resolution=chosen, patch_size=patch_size)
 
 
-def image_size(model: LoadedModel | None, resolution: int | None) -> tuple[int, int]:
+def image_size(model: LoadedModel | None, resize: str, resolution: int | None) -> tuple[int, int]:
     """(resolution, patch size): what was asked for, else what the model was trained at."""
+    if resize == "pi3" and resolution is not None:
+        raise ValueError(f"resolution is {resolution}, but resize pi3 has a size of its own; leave one of them out.")
     if model is None:
         return resolution or PUBLIC_RESOLUTION, PUBLIC_PATCH_SIZE
     encoder = model.model.config.encoder

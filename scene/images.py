@@ -102,6 +102,8 @@ def load_images(
     if is_video(files[0]):
         choice = (frame_rate, start, every, limit, selection)
         drawn, skipped = _draw_video(files[0], choice, how, strict, progress)
+    elif frame_rate is not None:
+        raise ValueError(f"frame_rate is {frame_rate:g}: it is for a video; use every or limit to choose among images.")
     else:
         chosen = [files[index] for index in choose(len(files), start, every, limit, selection)]
         if not chosen:

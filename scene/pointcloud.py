@@ -56,14 +56,15 @@ def point_cloud(
 ) -> PointCloud:
     """The pixels of a reconstruction that deserve to be points, with their exact colours.
 
-    confidence_percentile: leaves out this share (0..100) of the chosen frames' usable pixels, the least trusted ones.
+    confidence_percentile: leaves out this share (0..100) of the chosen frames' usable pixels, the least trusted ones,
+        and with them all of confidence 0.
     confidence_threshold: leaves out pixels with less confidence (0..1); given, it replaces the percentile.
     edge_filter: leaves out pixels where depth jumps by more than this share of itself; None or 0 keeps them.
     max_points: at most so many; "voxel" thins evenly in space and keeps the most trusted point of each voxel.
     outlier_filter: leaves out points much further from the middle of the scene than the bulk of them.
     Memory is bounded by the points kept, not by the pixels: frames are handled one by one.
     """
-    frames = _checked_frames(reconstruction, frames)
+    frames = check_frames(frames, len(reconstruction))
     _check_options(confidence_percentile, confidence_threshold, max_points, reduce)
     usable = [reconstruction.usable(frame, use_masks) for frame in frames]
     least = _least_confidence(reconstruction, frames, usable, confidence_percentile, confidence_threshold)
@@ -78,12 +79,31 @@ def point_cloud(
     cloud = _gather(reconstruction, frames, usable, source, progress)
     if outlier_filter and len(cloud):
         cloud = cloud.take(~far_outliers(cloud.points, seed))
-    if max_points is not None and len(cloud) > max_points:
-        if reduce == "voxel":
-            cloud = cloud.take(_voxel_choice(cloud.points, cloud.confidence, max_points, random))
-        else:
-            cloud = cloud.take(np.sort(random.choice(len(cloud), max_points, replace=False)))
-    return cloud
+    return cloud if max_points is None else thin(cloud, max_points, reduce, random)
+
+
+def thin(
+    cloud: PointCloud,
+    max_points: int,
+    reduce: Literal["voxel", "random"] = "voxel",
+    random: np.random.Generator | None = None,
+) -> PointCloud:
+    """At most `max_points` of the points: "voxel" evenly in space, the most trusted of each voxel, or "random"."""
+    if len(cloud) <= max_points:
+        return cloud
+    random = random or np.random.default_rng(0)
+    if reduce == "voxel":
+        return cloud.take(_voxel_choice(cloud.points, cloud.confidence, max_points, random))
+    return cloud.take(np.sort(random.choice(len(cloud), max_points, replace=False)))
+
+
+def check_frames(frames: Sequence[int] | None, count: int) -> list[int]:
+    """The chosen ones of `count` frames in order, all for None; ValueError for frames that are not there."""
+    chosen = list(range(count)) if frames is None else [int(frame) for frame in frames]
+    wrong = [frame for frame in chosen if not 0 <= frame < count]
+    if wrong or not chosen:
+        raise ValueError(f"Frames must be some of 0 to {count - 1}, got {wrong or 'none'}; leave them out for all.")
+    return sorted(set(chosen))
 
 
 def depth_steps(depth: np.ndarray, relative: float, window: int = 3) -> np.ndarray:
@@ -114,16 +134,6 @@ def far_outliers(points: np.ndarray, seed: int = 0, times: float = 4.0) -> np.nd
     return np.linalg.norm(points - center, axis=1) > times * reach
 
 
-def _checked_frames(reconstruction: Reconstruction, frames: Sequence[int] | None) -> list[int]:
-    chosen = list(range(len(reconstruction))) if frames is None else [int(frame) for frame in frames]
-    wrong = [frame for frame in chosen if not 0 <= frame < len(reconstruction)]
-    if wrong or not chosen:
-        raise ValueError(
-            f"Frames must be some of 0 to {len(reconstruction) - 1}, got {wrong or 'none'}; leave them out for all."
-        )
-    return sorted(set(chosen))
-
-
 def _check_options(percentile: float, threshold: float | None, max_points: int | None, reduce: str) -> None:
     if not 0 <= percentile <= 100:
         raise ValueError(f"The confidence percentile must be from 0 to 100, got {percentile}; 0 keeps all.")
@@ -149,7 +159,11 @@ def _least_confidence(
     values = np.concatenate(
         [reconstruction.confidence[frame][mask] for frame, mask in zip(frames, usable, strict=True)]
     )
-    return float(np.percentile(values, percentile)) if values.size else 0.0
+    if not values.size:
+        return 0.0
+    least = np.percentile(values, percentile)
+    # hopeless pixels share the confidence 0, often more of them than were to be left out; they go together
+    return float(np.nextafter(np.float32(0), np.float32(1))) if least <= 0 < values.max() else float(least)
 
 
 def _thin_masks(masks: list[np.ndarray], limit: int, random: np.random.Generator) -> None:

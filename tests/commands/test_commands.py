@@ -45,7 +45,9 @@ def test_usage_error(capsys: pytest.CaptureFixture) -> None:
         with pytest.raises(SystemExit) as stopped:
             commands.main(argv)
         assert stopped.value.code == commands.BAD_INPUT
-    assert "must be between 1 and" in capsys.readouterr().err
+        shown = capsys.readouterr().err
+        assert shown.startswith("error: ") and shown.count("\n") == 1
+    assert "must be between 1 and" in shown
 
 
 @pytest.mark.parametrize(
@@ -72,3 +74,19 @@ def test_errors_are_one_sentence(
     if code != 130:
         with pytest.raises(type(error)):
             commands.main(["reconstruct", "x", "--debug"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "--scenes", "0"], "must be at least 1, got 0"),
+        (["evaluate", "--device", "nowhere"], "device must be auto"),
+        (["render", "--out", "OUT", "--device", "nowhere"], "device must be auto"),
+    ],
+)
+def test_bad_values_are_one_sentence(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert commands.main([str(tmp_path / "out") if word == "OUT" else word for word in words]) == commands.BAD_INPUT
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

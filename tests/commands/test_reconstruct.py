@@ -23,7 +23,7 @@ def test_photos_to_files(tiny_model: Path, photos: Path, tmp_path: Path, capsys:
     assert run(photos, "--model", tiny_model, "--out", out, "--max-points", "500", "--reduce", "random") == 0
     report = capsys.readouterr().out
     for words in (
-        "left out: text.jpg",
+        "left out: text.jpg is a text file",
         "3 frames of 112 x 84 pixels, 159 tokens",
         "points: 500",
         "peak memory",
@@ -68,7 +68,10 @@ def test_nothing_is_overwritten_silently(
         (["photos", "--model", "MODEL", "--resolution", "100"], "multiple of the patch size 14"),
         (["photos", "--model", "MODEL", "--device", "nowhere"], "device must be"),
         (["photos", "--model", "MODEL", "--start", "5"], "only 3 images"),
-        (["photos", "--model", "MODEL", "--out", "photos/photo_0.jpg"], "is a file; name a folder"),
+        (["photos", "--model", "MODEL", "--frame-rate", "2"], "frame_rate is 2: it is for a video"),
+        (["photos", "--model", "MODEL", "--resize", "pi3", "--resolution", "112"], "resize pi3 has a size of its own"),
+        (["photos", "--out", "photos/photo_0.jpg/below"], "photo_0.jpg is a file; name a folder"),
+        (["photos", "--model", "MODEL", "--out", "photos/photo_0.jpg"], "photo_0.jpg is a file; name a folder"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -84,6 +87,20 @@ def test_bad_input_is_one_sentence(
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and message in errors[0]
     assert not Path("output").exists()
+
+
+def test_unwritable_folder_is_told_before_the_work(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # root may write anywhere
+    assert run(photos, "--model", "no-such-model", "--out", tmp_path / "a" / "b") == commands.BAD_INPUT
+    assert f"nothing can be written to {tmp_path}; name another folder" in capsys.readouterr().err
+
+
+def test_no_point_left_is_told(tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(photos, "--model", tiny_model, "--out", tmp_path / "out", "--confidence-threshold", "1") == 0
+    assert "note: no point is left" in capsys.readouterr().out
+    assert (tmp_path / "out" / "preview" / "cloud.png").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C in another way")

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +85,25 @@ def test_file_or_folder(tmp_path: Path, state: dict[str, Tensor], name: str, as_
     assert loaded.report.parameters == sum(tensor.numel() for tensor in state.values()) - 16
     assert not loaded.model.training
     assert not any(parameter.requires_grad or parameter.is_meta for parameter in loaded.model.parameters())
+
+
+def test_loading_does_not_load_the_compiler(root: Path) -> None:
+    """Some functions of torch do that on the meta device, and it takes longer than the model."""
+    code = (
+        "import runpy, sys\n"
+        "runpy.run_path('__main__.py', run_name='x')\n"
+        "import torch\n"
+        "from manyview.models.checkpoints import load_model\n"
+        "from manyview.models.vggt import VGGT, VGGT_1B\n"
+        "from manyview.models.pi3 import PI3, Pi3\n"
+        "before = {'torch._dynamo', 'sympy'} & set(sys.modules)\n"
+        "load_model('mini')\n"
+        "with torch.device('meta'):\n"
+        "    VGGT(VGGT_1B), Pi3(PI3)\n"
+        "print(sorted(({'torch._dynamo', 'sympy'} & set(sys.modules)) - before))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
 
 
 def test_pi3(tmp_path: Path, pi3_state: dict[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from manyview.nodes.export import export
@@ -24,6 +25,14 @@ def test_every_file_is_named(result, tmp_path: Path) -> None:
     names = {path.relative_to(tmp_path / "out").as_posix() for path in files}
     assert {"points.ply", "scene.glb", "scene.npz", "depth/photo_1.npy", "preview/cloud.png"} <= names
     assert {"colmap/sparse/0/points3D.txt", "colmap/sparse/0/points3D.bin", "colmap/images/photo_2.jpg"} <= names
+
+
+def test_colmap_gets_fewer_points(result, tmp_path: Path) -> None:
+    scene, cloud = result
+    export(scene, cloud, tmp_path, ["colmap", "npz"], colmap_points=50)
+    stored = (tmp_path / "colmap" / "sparse" / "0" / "points3D.bin").read_bytes()[:8]
+    assert 0 < int.from_bytes(stored, "little") <= 50 < len(cloud)
+    assert len(np.load(tmp_path / "scene.npz")["cloud_points"]) == len(cloud)
 
 
 def test_existing_files_stay(result, tmp_path: Path) -> None:

@@ -159,3 +159,15 @@ def test_taking_keeps_fields_together(room):
     cloud = point_cloud(room)
     part = cloud.take(cloud.frame == 2)
     assert isinstance(part, PointCloud) and set(part.frame) == {2} and len(part) == (cloud.frame == 2).sum()
+
+
+def test_hopeless_pixels_go_together(make_room) -> None:
+    """More pixels of confidence 0 than the percentile asks for: none of them stays."""
+    scene = make_room()
+    scene.confidence[:] = 0.5
+    scene.confidence[:, : scene.confidence.shape[1] // 2] = 0.0
+    cloud = point_cloud(scene, confidence_percentile=5, edge_filter=None, outlier_filter=False, max_points=None)
+    assert len(cloud)
+    assert (cloud.confidence > 0).all()
+    scene.confidence[:] = 0.0  # nothing is better than the rest: the cloud is not emptied
+    assert len(point_cloud(scene, confidence_percentile=5, edge_filter=None, outlier_filter=False, max_points=None))
