@@ -32,6 +32,7 @@ class ImageSet:
     masks: np.ndarray | None  # (N, H, W) bool, True = use, padding is False; None = use everything
     paths: tuple[Path | None, ...]
     skipped: tuple[tuple[str, str], ...] = ()  # (name, sentence) of what was not used
+    video_frames: tuple[int | None, ...] = ()  # number of the frame where the path is a video; empty: no video
 
     def __len__(self) -> int:
         return len(self.images)
@@ -70,6 +71,7 @@ class Drawn:
     placement: Placement
     pixels: np.ndarray  # (H, W, 3) uint8
     mask: np.ndarray | None  # (H, W) bool; None = use everything
+    video_frame: int | None = None  # its number, where the path is a video
 
 
 def load_images(
@@ -237,7 +239,8 @@ def _draw_video(
             skipped = [(path.name, sentence)]
         count = reached
     names = number_repeats(each.name for each in drawn)
-    return [replace(each, name=name) for each, name in zip(drawn, names, strict=True)], skipped
+    numbered = zip(drawn, names, frames, strict=True)
+    return [replace(each, name=name, path=path, video_frame=number) for each, name, number in numbered], skipped
 
 
 def _draw_frame(path: Path, seconds: float, frame: np.ndarray, how: Resize) -> Drawn:
@@ -284,4 +287,5 @@ def _image_set(drawn: Sequence[Drawn], skipped: Sequence[tuple[str, str]]) -> Im
         masks=masks,
         paths=tuple(each.path for each in drawn),
         skipped=tuple(skipped),
+        video_frames=tuple(each.video_frame for each in drawn),
     )

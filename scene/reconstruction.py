@@ -45,6 +45,7 @@ class Reconstruction:
     masks: np.ndarray | None = None  # (N, H, W) bool, True = use
     tracks: dict[str, np.ndarray] | None = None  # positions (N, Q, 2) pixels, visibility (N, Q), confidence (N, Q)
     paths: tuple[Path | None, ...] = ()  # the images' files; empty or None where there is none
+    video_frames: tuple[int | None, ...] = ()  # the frame's number where the file is a video; else None or empty
     model: str = ""
     pixel_center: float = 0.5
     timings: dict[str, float] = field(default_factory=dict)  # seconds per stage
@@ -55,6 +56,7 @@ class Reconstruction:
     def __post_init__(self) -> None:
         self.names = tuple(self.names)
         self.paths = tuple(self.paths) or (None,) * len(self.names)
+        self.video_frames = tuple(self.video_frames) or (None,) * len(self.names)
         frames, height, width = self.depth.shape
         expected = {
             "images": (frames, height, width, 3),
@@ -70,7 +72,7 @@ class Reconstruction:
             value = getattr(self, name)
             if value is not None and value.shape != shape:
                 raise ValueError(f"A reconstruction's {name} must be {shape} like its depth, got {value.shape}.")
-        for name in ("names", "paths"):
+        for name in ("names", "paths", "video_frames"):
             if len(getattr(self, name)) != frames:
                 raise ValueError(f"A reconstruction of {frames} frames needs {frames} {name}.")
         self._check_source(self.point_source)
@@ -141,7 +143,7 @@ class Reconstruction:
     def to_dict(self) -> dict[str, Any]:
         """Plain arrays, numbers, strings and lists: what another process can read without this class."""
         result = {item.name: getattr(self, item.name) for item in fields(self)}
-        result["names"] = list(self.names)
+        result |= {"names": list(self.names), "video_frames": list(self.video_frames)}
         result["paths"] = [None if path is None else str(path) for path in self.paths]
         return result
 
@@ -247,5 +249,5 @@ def _depth_of(world_points: Tensor, world_to_camera: Tensor) -> Tensor:
 def _of_images(image_set: ImageSet) -> dict[str, Any]:
     return {
         name: getattr(image_set, name)
-        for name in ("images", "names", "original_sizes", "scale_offset", "masks", "paths")
+        for name in ("images", "names", "original_sizes", "scale_offset", "masks", "paths", "video_frames")
     }

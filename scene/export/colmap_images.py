@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..reconstruction import Reconstruction
+from ..video import read_frames
+
+logger = logging.getLogger(__name__)
 
 ORIENTATION = 0x0112  # EXIF tag; 1 or nothing means upright
 SIDEWAYS = (5, 6, 7, 8)
@@ -36,7 +40,8 @@ def place_images(
 ) -> FileImages:
     """Names, sizes and cameras at the original resolution; with a folder also the files.
 
-    A frame whose file is not there, or is no picture of that size, becomes the model's image at its own resolution.
+    Frames of a video are read from it once more. A frame whose file is not there, or is no picture of that size,
+    becomes the model's image at its own resolution.
     """
     names = [_project_name(name) for name in reconstruction.names]
     if no_spaces:
@@ -44,10 +49,13 @@ def place_images(
     sizes = reconstruction.original_sizes.copy()
     scale_offset = reconstruction.scale_offset.copy()
     intrinsics = reconstruction.original_intrinsics()
+    from_video = set() if folder is None else _write_video_frames(reconstruction, folder, names)
     for frame in range(len(names) if folder is not None else 0):
         target = folder / names[frame]
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not _copy_upright(reconstruction.paths[frame], target, tuple(sizes[frame].tolist())):
+        if frame not in from_video and not _copy_upright(
+            reconstruction.paths[frame], target, tuple(sizes[frame].tolist())
+        ):
             if target.suffix.lower() not in SUFFIXES:
                 names[frame] += ".png"
                 target = folder / names[frame]
@@ -59,6 +67,31 @@ def place_images(
         if progress is not None:
             progress("images", frame + 1, len(names))
     return FileImages(names, sizes, intrinsics, scale_offset)
+
+
+def _write_video_frames(reconstruction: Reconstruction, folder: Path, names: list[str]) -> set[int]:
+    """Writes the frames that came from videos, as they are there; returns which could be had."""
+    written: set[int] = set()
+    numbers = reconstruction.video_frames
+    frames_of: dict[Path, dict[int, list[int]]] = {}  # video -> its frame's number -> ours
+    for frame, path in enumerate(reconstruction.paths):
+        if path is not None and numbers[frame] is not None:
+            frames_of.setdefault(path, {}).setdefault(numbers[frame], []).append(frame)
+    for video, frames in frames_of.items():
+        waiting = iter(sorted(frames))
+
+        def accept(seconds: float, picture: np.ndarray, frames=frames, waiting: Iterator[int] = waiting) -> None:
+            for frame in frames[next(waiting)]:
+                if picture.shape[1::-1] == tuple(reconstruction.original_sizes[frame].tolist()):
+                    (folder / names[frame]).parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(picture).save(folder / names[frame])
+                    written.add(frame)
+
+        try:
+            read_frames(video, sorted(frames), accept)
+        except (ValueError, ImportError, OSError) as error:
+            logger.warning("The model's smaller images stand for the frames of %s: %s", video.name, error)
+    return written
 
 
 def _project_name(name: str) -> str:

@@ -158,3 +158,28 @@ def test_cancelling_leaves_nothing_behind(room, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_colmap(room, point_cloud(room), tmp_path / "room", progress=cancel)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_of_a_video_keep_their_resolution(make_room, tmp_path, caplog):
+    cv2 = pytest.importorskip("cv2")
+    video = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10, (112, 84))
+    for level in (20, 90, 160, 230):
+        writer.write(np.full((84, 112, 3), level, np.uint8))
+    writer.release()
+    names = tuple(f"clip_{number}.png" for number in (3, 1, 0))
+    source = {"paths": (video,) * 3, "video_frames": (3, 1, 0), "names": names}
+    room = make_room(frames=3, scale_offset=(2.0, 2.0, 0.0, 0.0), **source)
+    write_colmap(room, point_cloud(room, max_points=500), tmp_path / "room")
+    for name, level in zip(names, (230, 90, 20), strict=True):
+        with Image.open(tmp_path / "room" / "images" / name) as opened:
+            picture = np.asarray(opened)
+        assert picture.shape == (84, 112, 3)
+        assert abs(picture.mean() - level) < 8
+    model = pycolmap.Reconstruction(tmp_path / "room" / "sparse" / "0")
+    assert {(camera.width, camera.height) for camera in model.cameras.values()} == {(112, 84)}
+    video.write_bytes(b"gone")  # the model's images stand in, with cameras of their size, and that is told
+    write_colmap(room, point_cloud(room, max_points=500), tmp_path / "again")
+    with Image.open(tmp_path / "again" / "images" / names[0]) as opened:
+        assert opened.size == (56, 42)
+    assert "clip.avi" in caplog.text

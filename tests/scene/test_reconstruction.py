@@ -13,7 +13,7 @@ from manyview.scene.reconstruction import Reconstruction
 
 @pytest.fixture
 def images(room):
-    names = ("images", "names", "original_sizes", "scale_offset", "masks", "paths")
+    names = ("images", "names", "original_sizes", "scale_offset", "masks", "paths", "video_frames")
     return SimpleNamespace(**{name: getattr(room, name) for name in names})
 
 

@@ -48,7 +48,8 @@ def test_all_frames_of_a_short_video(clip):
     assert loaded.images.shape == (30, 42, 56, 3)
     assert loaded.masks is None
     assert loaded.skipped == ()
-    assert set(loaded.paths) == {None}
+    assert set(loaded.paths) == {clip}
+    assert loaded.video_frames == tuple(range(30))
 
 
 @pytest.mark.parametrize(
