@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..models.progress import Progress
 from .arrays import pictures_from_arrays
 from .files import PathLike, choose, find_files, find_masks, is_video, number_repeats, unique_names
 from .picture import Picture, read_mask, read_picture, read_size
 from .preprocess import Placement, Size, check_options, place, place_mask, plan
 from .video import choose_frames, count_frames, ended_early, open_video, read_frames
-
-Progress = Callable[[str, int, int], None]
 
 # Which transparent pictures are put on white; the public loaders differ, and colours must equal theirs.
 BLEND = {"keep": "all", "crop": "rgba", "pad": "rgba", "square": "rgba", "pi3": "none"}

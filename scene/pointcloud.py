@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
+from ..models.progress import Progress
 from .geometry import depth_edges
 from .reconstruction import PointSource, Reconstruction
 
-Progress = Callable[[str, int, int], None]
 REDUCTIONS = ("voxel", "random")
 SAMPLE = 200_000  # points from which robust extents are estimated
 MOST_CELLS = 2.0**20  # voxels along the longest side: three numbers of 21 bits fit into one of 64

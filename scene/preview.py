@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..models.progress import Progress
 from .export.atomic import PathLike, new_file, new_folder
 from .export.depth import unique_stems
 from .pointcloud import PointCloud
 from .reconstruction import Reconstruction
 from .render import overview, render_cloud
-
-Progress = Callable[[str, int, int], None]
 
 # From low to high, even in lightness: far or doubtful is dark, near or trusted is light.
 DEPTH_STOPS = (

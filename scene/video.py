@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..models.progress import Progress
 from .files import check_choice, choose
 
 DEFAULT_FRAMES = 32
@@ -68,7 +69,7 @@ def read_frames(
     path: Path,
     frames: Sequence[int],
     accept: Callable[[float, np.ndarray], None],
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """Call accept(seconds, RGB uint8 (H, W, 3)) for each of the ascending frame numbers, in one pass over the file.
 
@@ -96,7 +97,7 @@ def read_frames(
         capture.release()
 
 
-def count_frames(path: Path, progress: Callable[[str, int, int], None] | None = None) -> int:
+def count_frames(path: Path, progress: Progress | None = None) -> int:
     """The number of frames, by going through all of them."""
     capture, count = _capture(path), 0
     try:

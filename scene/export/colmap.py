@@ -6,12 +6,12 @@ the original images' resolution, pixel coordinates measured from the image's cor
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ...models.progress import Progress
 from ..geometry import rotation_to_quaternion
 from ..pointcloud import PointCloud
 from ..reconstruction import Reconstruction
@@ -27,8 +27,6 @@ POINT_ROW = np.dtype(
 )
 TRACK_ROW = np.dtype([("image", "<i4"), ("point2d", "<i4")])
 CHUNK = 100_000  # points turned into bytes or text at a time
-
-Progress = Callable[[str, int, int], None]
 
 
 def write_colmap(

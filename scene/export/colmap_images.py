@@ -6,13 +6,14 @@ import logging
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ...models.progress import Progress
 from ..reconstruction import Reconstruction
 from ..video import read_frames
 
@@ -21,8 +22,6 @@ logger = logging.getLogger(__name__)
 ORIENTATION = 0x0112  # EXIF tag; 1 or nothing means upright
 SIDEWAYS = (5, 6, 7, 8)
 SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

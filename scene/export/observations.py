@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from ...models.progress import Progress
 from ..pointcloud import PointCloud
 from ..reconstruction import Reconstruction
 
 CHUNK = 500_000  # points projected at a time
 DEPTH_AGREES = 0.02  # relative difference up to which another frame's depth confirms a point
 MAX_ERROR_PX = 2.0  # a point that misses its own pixel by more, in original pixels, gets no observation there
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

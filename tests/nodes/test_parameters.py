@@ -10,7 +10,6 @@ from manyview.nodes.load_images import load_images
 from manyview.nodes.load_model import load_model
 from manyview.nodes.point_cloud import point_cloud
 from manyview.nodes.reconstruct import reconstruct
-from manyview.scene import export as export_package
 from manyview.scene import pointcloud
 from manyview.scene.images import BLEND
 
@@ -51,7 +50,6 @@ def test_defaults_are_those_of_the_scene() -> None:
         if parameter.name not in ("max_points", "frames"):  # the files of a first try stay small; frames is text here
             assert inner[parameter.name].default == parameter.default, parameter.name
     assert set(parameters.RESIZE_CHOICES) == set(BLEND)
-    assert export_package.write_ply
 
 
 def test_names_are_used_once() -> None:
