@@ -29,14 +29,14 @@ def run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..evaluation.synthetic import FIRST_SEED, evaluate_synthetic
-    from ..nodes.load_model import choose_device, load_model
+    from ..nodes.load_model import load_model
 
     if arguments.out is not None and arguments.out.exists():
         raise FileExistsError(f"{arguments.out} exists; choose another file for --out.")
     if min(arguments.scenes, *arguments.frames) < 1:
         raise ValueError(f"--scenes and --frames must be at least 1, got {arguments.scenes} and {arguments.frames}.")
-    device = choose_device(arguments.device)
     loaded = load_model(arguments.model, precision="float32", device=arguments.device)
+    device = next(loaded.model.parameters()).device
     if loaded.family != "vggt":
         raise ValueError(f"Only models of the VGGT kind can be evaluated so far, {arguments.model} is {loaded.family}.")
     results = []

@@ -239,12 +239,12 @@ def _draw_video(
         count = reached
     names = number_repeats(each.name for each in drawn)
     numbered = zip(drawn, names, frames, strict=True)
-    return [replace(each, name=name, path=path, video_frame=number) for each, name, number in numbered], skipped
+    return [replace(each, name=name, video_frame=number) for each, name, number in numbered], skipped
 
 
 def _draw_frame(path: Path, seconds: float, frame: np.ndarray, how: Resize) -> Drawn:
     image = Image.fromarray(frame)
-    return _draw_one(f"{path.stem}_{seconds:08.3f}s.png", None, Picture(image, image.size), how.plan([image.size])[0])
+    return _draw_one(f"{path.stem}_{seconds:08.3f}s.png", path, Picture(image, image.size), how.plan([image.size])[0])
 
 
 def _with_masks(drawn: list[Drawn], folder: PathLike, strict: bool) -> tuple[list[Drawn], list[tuple[str, str]]]:

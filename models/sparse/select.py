@@ -109,7 +109,7 @@ def index_width(blocks: BlockLayout, config: SparsityConfig, layer: int, heads: 
     """K: the most key blocks that a row can keep; the exact count where rho decides alone."""
     least, taus = config.budget(layer, heads, blocks.key_blocks)
     own = blocks.key_blocks // blocks.frames  # in the layout "frames", where alone it is used
-    allowed = blocks.key_blocks - own if _leaves_own(blocks, config) else blocks.key_blocks
+    allowed = blocks.key_blocks - own if leaves_own(blocks, config) else blocks.key_blocks
     if any(tau is not None for tau in taus):
         return allowed
     forced = (own if config.own_frame == "always" else 0) + config.frame_quota * blocks.frames
@@ -127,7 +127,7 @@ def _choose(
     if config.own_frame != "score" or config.frame_quota:
         query_frames = blocks.query_frames(device)[first : first + rows]
         own = query_frames[:, None] == blocks.key_frames(device)  # (rows, Kb)
-        if _leaves_own(blocks, config):
+        if leaves_own(blocks, config):
             allowed -= key_blocks // blocks.frames
             scores = scores.masked_fill(own, -torch.inf)
         if config.own_frame == "always" or config.frame_quota:
@@ -139,9 +139,9 @@ def _choose(
         ranked, order = ranked.gather(-1, front), order.gather(-1, front)
 
     least, taus = config.budget(layer, heads, key_blocks)
-    counts = _on_device(least, torch.int64, device).expand(scores.shape[:3])
+    counts = head_values(least, torch.int64, device).expand(scores.shape[:3])
     if any(tau is not None for tau in taus):
-        mass = _on_device(tuple(-1.0 if tau is None else tau for tau in taus), torch.float32, device)
+        mass = head_values(tuple(-1.0 if tau is None else tau for tau in taus), torch.float32, device)
         reached = ranked.softmax(dim=-1).cumsum(dim=-1) >= mass[..., None]
         counts = torch.maximum(counts, key_blocks + 1 - reached.sum(dim=-1))
     if forced is not None:
@@ -162,17 +162,17 @@ def _forced(scores: Tensor, own: Tensor, blocks: BlockLayout, config: SparsityCo
         forced = forced.unflatten(-1, (blocks.frames, -1)).scatter(-1, best, True).flatten(-2)
     if config.own_frame == "always":
         forced = forced | own
-    if _leaves_own(blocks, config):
+    if leaves_own(blocks, config):
         forced = forced & ~own
     return forced
 
 
-def _leaves_own(blocks: BlockLayout, config: SparsityConfig) -> bool:
+def leaves_own(blocks: BlockLayout, config: SparsityConfig) -> bool:
     """Own-frame keys are left out, unless there is no other frame."""
     return config.own_frame == "never" and blocks.frames > 1
 
 
-def _on_device(values: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
+def head_values(values: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
     """One value a head, (heads, 1), made on the device: copying a list to it would wait for it."""
     if len(set(values)) == 1:
         return torch.full((len(values), 1), values[0], dtype=dtype, device=device)

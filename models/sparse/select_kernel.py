@@ -13,7 +13,7 @@ from torch import Tensor
 from .blocks import BlockLayout, Centroids, blocks_in
 from .config import SparsityConfig
 from .kernel import Rows, as_operand, interpreted, on_device
-from .select import BlockIndex, _leaves_own, _on_device, index_width
+from .select import BlockIndex, head_values, index_width, leaves_own
 
 SCORES_AT_ONCE = 2**24  # 64 MiB: about the L2 cache of a large GPU
 LARGEST_TILE = 4096  # scores that a program keeps in registers; longer rows are read again for each bit
@@ -84,9 +84,9 @@ def _choose(
         return
     least, taus = config.budget(layer, heads, key_blocks)
     by_mass = any(tau is not None for tau in taus)
-    floor = _on_device(least, torch.int64, scores.device)
-    mass = _on_device(tuple(-1.0 if tau is None else tau for tau in taus), torch.float32, scores.device)
-    own = OWN_RULES[config.own_frame] if config.own_frame != "never" or _leaves_own(blocks, config) else 0
+    floor = head_values(least, torch.int64, scores.device)
+    mass = head_values(tuple(-1.0 if tau is None else tau for tau in taus), torch.float32, scores.device)
+    own = OWN_RULES[config.own_frame] if config.own_frame != "never" or leaves_own(blocks, config) else 0
     framed = config.layout == "frames"  # else blocks belong to no frame, and no rule asks for one
     key_frame = key_blocks // blocks.frames if framed else key_blocks
     query_frame = blocks.query_blocks // blocks.frames if framed else blocks.query_blocks

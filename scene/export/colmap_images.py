@@ -48,10 +48,13 @@ def place_images(
     sizes = reconstruction.original_sizes.copy()
     scale_offset = reconstruction.scale_offset.copy()
     intrinsics = reconstruction.original_intrinsics()
-    from_video = set() if folder is None else _write_video_frames(reconstruction, folder, names)
-    for frame in range(len(names) if folder is not None else 0):
+    if folder is None:
+        return FileImages(names, sizes, intrinsics, scale_offset)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    from_video = _write_video_frames(reconstruction, folder, names)
+    for frame in range(len(names)):
         target = folder / names[frame]
-        target.parent.mkdir(parents=True, exist_ok=True)
         if frame not in from_video and not _copy_upright(
             reconstruction.paths[frame], target, tuple(sizes[frame].tolist())
         ):
@@ -82,7 +85,6 @@ def _write_video_frames(reconstruction: Reconstruction, folder: Path, names: lis
         def accept(seconds: float, picture: np.ndarray, frames=frames, waiting: Iterator[int] = waiting) -> None:
             for frame in frames[next(waiting)]:
                 if picture.shape[1::-1] == tuple(reconstruction.original_sizes[frame].tolist()):
-                    (folder / names[frame]).parent.mkdir(parents=True, exist_ok=True)
                     Image.fromarray(picture).save(folder / names[frame])
                     written.add(frame)
 

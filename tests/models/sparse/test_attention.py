@@ -293,6 +293,6 @@ def test_triton_asked_for_but_missing(monkeypatch):
 
 
 def test_heads_that_differ_wait_for_no_copy():
-    values = select._on_device((3, 1, 2), torch.int64, torch.device("cpu"))
+    values = select.head_values((3, 1, 2), torch.int64, torch.device("cpu"))
     assert values.tolist() == [[3], [1], [2]] and values.dtype == torch.int64
-    assert select._on_device((2, 2), torch.float32, torch.device("cpu")).tolist() == [[2], [2]]
+    assert select.head_values((2, 2), torch.float32, torch.device("cpu")).tolist() == [[2], [2]]

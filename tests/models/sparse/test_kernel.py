@@ -1,6 +1,5 @@
 """The Triton kernel against the plain formula in float64; on a machine without a GPU through Triton's interpreter."""
 
-import os
 from dataclasses import dataclass, replace
 
 import pytest
@@ -14,8 +13,6 @@ from manyview.models.sparse.reference import selected_blocks, sparse_attention_r
 from manyview.models.sparse.select import BlockIndex
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-if DEVICE == "cpu":
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is first imported
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 if DEVICE == "cpu" and tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7):
     pytest.skip("the interpreter of Triton before 3.7 does not work with NumPy 2.4", allow_module_level=True)

@@ -1,7 +1,5 @@
 """Pooling and block choice by Triton against plain torch; on a machine without a GPU through Triton's interpreter."""
 
-import os
-
 import pytest
 import torch
 from torch import Tensor
@@ -12,8 +10,6 @@ from manyview.models.sparse.config import SparsityConfig
 from manyview.models.sparse.select import select_blocks
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-if DEVICE == "cpu":
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is first imported
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 if DEVICE == "cpu" and tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7):
     pytest.skip("the interpreter of Triton before 3.7 does not work with NumPy 2.4", allow_module_level=True)

@@ -1,7 +1,5 @@
 """The whole operation on the Triton backend; on a machine without a GPU through Triton's interpreter."""
 
-import os
-
 import pytest
 import torch
 
@@ -9,8 +7,6 @@ from manyview.models.attention import TokenLayout
 from manyview.models.sparse import BlockSparse, SparsityConfig
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-if DEVICE == "cpu":
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is first imported
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 if DEVICE == "cpu" and tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7):
     pytest.skip("the interpreter of Triton before 3.7 does not work with NumPy 2.4", allow_module_level=True)
