@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_options(parser, "images", parameters.LOAD_IMAGES)
     add_options(parser, "model", parameters.LOAD_MODEL)
+    add_options(parser, "sparsity", parameters.SPARSITY)
     add_options(parser, "reconstruction", parameters.RECONSTRUCT)
     add_options(parser, "point cloud", parameters.POINT_CLOUD)
     add_options(parser, "files", parameters.EXPORT)
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..nodes.point_cloud import parse_frames, point_cloud
     from ..nodes.reconstruct import reconstruct
     from ..nodes.report import report_text
+    from ..nodes.sparsity import sparsity
     from ..scene.files import find_files
     from ..scene.pointcloud import check_frames
     from ._progress_bars import ProgressBars
@@ -56,6 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
     source = arguments.input[0] if len(arguments.input) == 1 else arguments.input
     find_files(source)  # what is wrong is told before the long work
     frames = parse_frames(arguments.frames)
+    chosen_sparsity = sparsity(**chosen(arguments, parameters.SPARSITY))
     with ProgressBars() as progress:
         with timed(seconds, "model"):
             model = load_model(**chosen(arguments, parameters.LOAD_MODEL), progress=progress)
@@ -63,7 +66,8 @@ def run(arguments: argparse.Namespace) -> None:
             options = chosen(arguments, parameters.LOAD_IMAGES)
             images = load_images(source, model=model, **options, progress=progress)
         check_frames(frames, len(images))
-        scene = reconstruct(model, images, **chosen(arguments, parameters.RECONSTRUCT), progress=progress)
+        options = chosen(arguments, parameters.RECONSTRUCT)
+        scene = reconstruct(model, images, sparsity=chosen_sparsity, **options, progress=progress)
         seconds |= scene.timings
         with timed(seconds, "point cloud"):
             cloud = point_cloud(scene, **chosen(arguments, parameters.POINT_CLOUD), progress=progress)

@@ -75,12 +75,15 @@ class Aggregator(nn.Module):
         *,
         patch_tokens: Tensor | None = None,
         frame_chunk: int | None = None,
+        global_attention: GlobalAttention | None = None,
         progress: Progress | None = None,
     ) -> AggregatorOutput:
         """Images (B, N, 3, H, W) through all layers; only those in `keep` stay.
 
-        `patch_tokens` from `encode` save encoding again; the images then only give the size.
+        `patch_tokens` from `encode` save encoding again; the images then only give the size. `global_attention` takes
+        the place of the model's own for this pass.
         """
+        attend = global_attention or self.global_attention
         batch, frames, _, height, width = images.shape
         if patch_tokens is None:
             patch_tokens = self.encode(images, frame_chunk=frame_chunk, progress=progress)
@@ -97,7 +100,7 @@ class Aggregator(nn.Module):
                 progress("aggregator", layer, len(self.frame_blocks))
             inside, _ = frame_block(tokens.flatten(0, 1), rope)  # (B*N, P, C)
             inside = inside.unflatten(0, (batch, frames))
-            across, density = global_block(inside.flatten(1, 2), rope_all, self.global_attention, layout, layer)
+            across, density = global_block(inside.flatten(1, 2), rope_all, attend, layout, layer)
             tokens = across.unflatten(1, (frames, -1))
             densities.append(density)
             if layer in keep:

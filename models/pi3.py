@@ -87,19 +87,26 @@ class Pi3(nn.Module):
         self.camera_decoder = HeadDecoder(config, config.camera_width)
         self.camera_head = PoseHead(config.camera_width)
 
-    def forward(self, images: Tensor, *, frame_chunk: int = 8, progress: Progress | None = None) -> Pi3Output:
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        frame_chunk: int = 8,
+        global_attention: GlobalAttention | None = None,
+        progress: Progress | None = None,
+    ) -> Pi3Output:
         """Reconstruct B scenes of N frames.
 
         images: (B, N, 3, H, W) or (N, 3, H, W), RGB in [0, 1], H and W multiples of the patch size.
         Encoder and heads take `frame_chunk` frames at a time, which changes nothing but the memory (in training they
-        take all at once).
+        take all at once). `global_attention` takes the place of the model's own for this pass.
         """
         images = check_images(images, self.config.encoder.patch_size)
         batch, frames = images.shape[:2]
         chunk = batch * frames if self.training else frame_chunk
         layout = self.layout(images)
         patches = self.encoder(images.flatten(0, 1), frame_chunk=chunk, progress=progress)  # (B*N, h*w, C)
-        tokens, density = self.decode(patches, layout, progress)  # (B*N, P, 2C)
+        tokens, density = self.decode(patches, layout, global_attention, progress)  # (B*N, P, 2C)
         del patches
 
         local, logits, poses = [], [], []
@@ -122,9 +129,14 @@ class Pi3(nn.Module):
         return TokenLayout(images.shape[1], self.config.registers, height // patch_size, width // patch_size)
 
     def decode(
-        self, patches: Tensor, layout: TokenLayout, progress: Progress | None = None
+        self,
+        patches: Tensor,
+        layout: TokenLayout,
+        attend: GlobalAttention | None = None,
+        progress: Progress | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Patch tokens (B*N, h*w, C) -> [last frame block | last global block], (B*N, P, 2C), and the density."""
+        attend = attend or self.global_attention
         dtype = torch.promote_types(patches.dtype, torch.float32)  # of the residual stream
         registers = self.register_token[0].to(dtype).expand(patches.shape[0], -1, -1)
         tokens = torch.cat([registers, patches.to(dtype)], dim=1)  # (B*N, P, C)
@@ -137,7 +149,7 @@ class Pi3(nn.Module):
                 progress("decoder", layer, self.config.depth // 2)
             inside, _ = self.decoder[2 * layer](tokens, rope)
             across = inside.unflatten(0, (-1, layout.frames)).flatten(1, 2)  # (B, N*P, C)
-            across, density = self.decoder[2 * layer + 1](across, rope_all, self.global_attention, layout, layer)
+            across, density = self.decoder[2 * layer + 1](across, rope_all, attend, layout, layer)
             tokens = across.unflatten(1, (layout.frames, -1)).flatten(0, 1)
             densities.append(density)
         return torch.cat([inside, tokens], dim=-1), stack_densities(densities)

@@ -81,6 +81,7 @@ class VGGT(nn.Module):
         outputs: Sequence[str] = ("camera", "depth"),
         query_points: Tensor | None = None,
         frame_chunk: int = 8,
+        global_attention: GlobalAttention | None = None,
         progress: Progress | None = None,
     ) -> VGGTOutput:
         """Reconstruct B scenes of N frames.
@@ -88,13 +89,20 @@ class VGGT(nn.Module):
         images: (B, N, 3, H, W) or (N, 3, H, W), RGB in [0, 1], H and W multiples of the patch size.
         outputs: any of "camera", "depth", "points", "tracks"; tracks need query_points, (B, Q, 2) or (Q, 2), pixels
         (x, y) in the first frame. Encoder and dense heads take `frame_chunk` frames at a time, which changes nothing
-        but the memory (in training they take all at once).
+        but the memory (in training they take all at once). `global_attention` takes the place of the model's own for
+        this pass, so that one loaded model serves several settings.
         """
         images, query_points = self._check(images, outputs, query_points)
         if frame_chunk < 1:
             raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
         chunk = images.shape[0] * images.shape[1] if self.training else frame_chunk
-        aggregated = self.aggregator(images, self._layers_for(outputs), frame_chunk=chunk, progress=progress)
+        aggregated = self.aggregator(
+            images,
+            self._layers_for(outputs),
+            frame_chunk=chunk,
+            global_attention=global_attention,
+            progress=progress,
+        )
         kept = aggregated.kept
         dense_tokens = [kept[layer] for layer in self.config.kept_layers if layer in kept]
         found: dict[str, Any] = {"density": aggregated.density}

@@ -24,6 +24,7 @@ class Parameter:
 
 
 RESIZE_CHOICES = ("keep", "crop", "pad", "square", "pi3")
+SPARSITY_CHOICES = ("dense", "quality", "balanced", "fast", "paper-s25", "paper-s50", "paper-s75", "custom", "file")
 MODEL_CHOICES = ("mini", "vggt-1b", "vggt-1b-commercial", "pi3")
 EXPORT_FORMATS = {
     "ply": "the point cloud as PLY",
@@ -85,6 +86,35 @@ LOAD_MODEL = (
     Parameter("folder", "text", None, "Folder in which model files are looked for first.", advanced=True),
 )
 
+SPARSITY = (
+    Parameter(
+        "method",
+        "choice",
+        "quality",
+        "How much of global attention is computed. dense: all of it. quality, balanced, fast: ManyView's own rule, "
+        "less and less. paper-s25 to -s75: the published rule. custom: by rho and tau. file: by a schedule.",
+        choices=SPARSITY_CHOICES,
+    ),
+    Parameter(
+        "rho", "float", None, "custom: least share of the key blocks that is left out, 0 to 1.", minimum=0, maximum=1
+    ),
+    Parameter(
+        "tau", "float", None, "custom: share of the predicted attention that is kept, 0 to 1.", minimum=0, maximum=1
+    ),
+    Parameter("dense_layers", "text", None, "custom: global layers that stay dense, such as 0,1,20-23.", advanced=True),
+    Parameter(
+        "min_tokens",
+        "int",
+        None,
+        "Below so many tokens of all images together attention is dense, because sparse would not be faster. Not set: "
+        "as the method says.",
+        minimum=0,
+        maximum=100_000_000,
+        advanced=True,
+    ),
+    Parameter("schedule", "text", None, "file: a JSON file written by the calibrate command.", advanced=True),
+)
+
 RECONSTRUCT = (
     Parameter(
         "point_source",
@@ -100,6 +130,14 @@ RECONSTRUCT = (
         "Frames that encoder and dense heads take at a time. Smaller needs less memory; the result is the same.",
         minimum=1,
         maximum=1024,
+        advanced=True,
+    ),
+    Parameter(
+        "backend",
+        "choice",
+        "auto",
+        "What computes sparse attention. auto: the fastest that runs here. All give the same result up to rounding.",
+        choices=("auto", "triton", "torch", "reference"),
         advanced=True,
     ),
 )

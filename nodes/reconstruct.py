@@ -7,6 +7,7 @@ import torch
 
 from ..models.checkpoints import LoadedModel
 from ..models.progress import Progress
+from ..models.sparse import BlockSparse, SparsityConfig, parse_layers
 from ..scene.images import ImageSet
 from ..scene.reconstruction import Reconstruction
 from .stage_clock import StageClock
@@ -16,13 +17,16 @@ def reconstruct(
     model: LoadedModel,
     images: ImageSet,
     *,
+    sparsity: SparsityConfig | None = None,
     point_source: str = "auto",
     frame_chunk: int = 8,
+    backend: str = "auto",
     progress: Progress | None = None,
 ) -> Reconstruction:
     """Cameras, depth, confidence and points of all images together; options are explained in nodes/parameters.py.
 
-    The result carries the seconds of every stage, the peak memory and the settings that led to it.
+    sparsity: what `nodes.sparsity.sparsity` gives; None leaves the model's own attention. The result carries the
+    seconds of every stage, the peak memory, the density of each layer and head and the settings that led to it.
     """
     if point_source not in ("auto", "depth", "points"):
         raise ValueError(f"point_source must be auto, depth or points, got {point_source!r}.")
@@ -30,6 +34,9 @@ def reconstruct(
         point_source = "depth" if model.family == "vggt" else "points"
     if frame_chunk < 1:
         raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
+    attention = None if sparsity is None else BlockSparse(sparsity, backend)
+    if sparsity is not None:
+        parse_layers(sparsity.dense_layers, global_layers(model))
     weight = next(model.model.parameters())
     clock = StageClock(weight.device, progress)
     if weight.device.type == "cuda":
@@ -37,7 +44,7 @@ def reconstruct(
     with torch.inference_mode():
         pixels = torch.from_numpy(images.images).to(weight.device)  # (N, H, W, 3), 8-bit until it is there
         pixels = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
-        options: dict[str, Any] = {"frame_chunk": frame_chunk, "progress": clock}
+        options: dict[str, Any] = {"frame_chunk": frame_chunk, "global_attention": attention, "progress": clock}
         if model.family == "vggt":
             options["outputs"] = ("camera", "depth", "points") if point_source == "points" else ("camera", "depth")
         output = model.model(pixels, **options)
@@ -54,6 +61,8 @@ def reconstruct(
                 "tokens": token_count(model, pixels),
                 "precision": str(weight.dtype).removeprefix("torch."),
                 "device": str(weight.device),
+                "sparsity": None if sparsity is None else sparsity.to_dict(),
+                "attention": "dense" if attention is None else attention.backend_report(),
             },
         )
     clock.enter(None)
@@ -68,6 +77,12 @@ def token_count(model: LoadedModel, pixels: torch.Tensor) -> int:
     special = config.registers + (1 if model.family == "vggt" else 0)  # VGGT has a camera token as well
     patches = pixels.shape[-2] * pixels.shape[-1] // config.encoder.patch_size**2
     return pixels.shape[0] * (special + patches)
+
+
+def global_layers(model: LoadedModel) -> int:
+    """Number of global-attention layers."""
+    config = model.model.config
+    return config.depth if model.family == "vggt" else config.depth // 2  # pi3's depth counts frame blocks too
 
 
 def peak_memory(device: torch.device) -> int:

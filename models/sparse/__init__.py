@@ -69,18 +69,22 @@ class BlockSparse:
         self.config = config
         self.backend = backend
         self._has_triton = importlib.util.find_spec("triton") is not None
-        self._report = "nothing computed yet"
+        self._report = "dense"
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int
     ) -> tuple[Tensor, Tensor | None]:
-        if self.config.is_dense(layer) or query.shape[2] < self.config.min_tokens:
+        tokens = query.shape[2]
+        if tokens < self.config.min_tokens:
+            self._note(f"dense (sparse attention begins at {self.config.min_tokens} tokens)")
+            return dense_attention(query, key, value)
+        if self.config.is_dense(layer):
             return dense_attention(query, key, value)
         with torch.autocast(query.device.type, enabled=False):  # scores of pooled blocks need float32
             return self._sparse(query, key, value, layout, layer)
 
     def backend_report(self) -> str:
-        """What the last sparse layer ran on, and why."""
+        """What the last layer that could be sparse ran on, and why."""
         return self._report
 
     def _sparse(
@@ -126,12 +130,14 @@ class BlockSparse:
             trains = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
             obstacle = "the Triton kernel has no gradients" if trains else self._why_no_triton(query)
             backend, reason = ("triton", "the device runs it") if obstacle is None else ("torch", obstacle)
-        report = f"sparse attention: {backend} ({reason})"
+        self._note(f"{backend} ({reason})")
+        return backend
+
+    def _note(self, report: str) -> None:
         if report != self._report:
             self._report = report
             if not torch.compiler.is_compiling():
-                logger.info("%s", report)
-        return backend
+                logger.info("sparse attention: %s", report)
 
     def _why_no_triton(self, query: Tensor) -> str | None:
         """One reason why the Triton kernel cannot run, None if it can."""

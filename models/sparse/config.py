@@ -191,9 +191,19 @@ def _whole(name: str, value: Any, least: int) -> None:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
 
 
+OURS: Mapping[str, Any] = {
+    "layout": "frames",
+    "order": "bands",
+    "pooling": "spread",
+    "centroids": True,
+    "min_tokens": 20_000,
+}
 PRESETS: Mapping[str, SparsityConfig] = {
     # The paper's operating points: about 8, 26 and 75 % of the blocks dropped in VGGT, whatever their names say.
     "dense": SparsityConfig(method="dense"),
+    "quality": SparsityConfig(method="manyview", rho=0.5, **OURS),
+    "balanced": SparsityConfig(method="manyview", rho=0.75, **OURS),
+    "fast": SparsityConfig(method="manyview", rho=0.9, **OURS),
     "paper-s25": SparsityConfig(rho=0.10, tau=0.97),
     "paper-s50": SparsityConfig(rho=0.50, tau=0.90),
     "paper-s75": SparsityConfig(rho=0.80, tau=0.40),

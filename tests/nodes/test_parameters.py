@@ -10,12 +10,14 @@ from manyview.nodes.load_images import load_images
 from manyview.nodes.load_model import load_model
 from manyview.nodes.point_cloud import point_cloud
 from manyview.nodes.reconstruct import reconstruct
+from manyview.nodes.sparsity import sparsity
 from manyview.scene import pointcloud
 from manyview.scene.images import BLEND
 
 TABLES = {
     load_images: parameters.LOAD_IMAGES,
     load_model: parameters.LOAD_MODEL,
+    sparsity: parameters.SPARSITY,
     reconstruct: parameters.RECONSTRUCT,
     point_cloud: parameters.POINT_CLOUD,
     export: parameters.EXPORT,
@@ -29,6 +31,7 @@ def test_table_and_function_agree(function, table) -> None:
         assert parameter.name in accepted
         assert accepted[parameter.name].default == parameter.default, parameter.name
     beside = {"progress", "source", "scene", "images", "model", "cloud", "folder", "formats", "extras", "overwrite"}
+    beside |= {"sparsity"} - {function.__name__}
     assert set(accepted) - {parameter.name for parameter in table} <= beside
 
 

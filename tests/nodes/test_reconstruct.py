@@ -48,6 +48,8 @@ def test_result_carries_what_led_to_it(model, photos: Path) -> None:
         "tokens": 0,
         "precision": "float32",
         "device": "cpu",
+        "sparsity": None,
+        "attention": "dense",
     }
     assert scene.settings["tokens"] == 3 * (48 + 5)
     assert list(scene.timings) == ["encoder", "aggregator", "camera", "depth", "scene"]

@@ -252,12 +252,12 @@ def test_memory_layout_of_the_input_does_not_matter():
 def test_backend_is_reported_once(caplog):
     query, key, value = operands()
     attend = BlockSparse(PAPER)
-    assert attend.backend_report() == "nothing computed yet"
+    assert attend.backend_report() == "dense"
     with caplog.at_level(logging.INFO, logger="manyview.models.sparse"):
         for layer in range(3):
             attend(query, key, value, LAYOUT, layer)
-    assert [record.message for record in caplog.records] == [attend.backend_report()]
-    assert attend.backend_report() == "sparse attention: torch (no Triton kernel for cpu)"
+    assert [record.message for record in caplog.records] == ["sparse attention: " + attend.backend_report()]
+    assert attend.backend_report() == "torch (no Triton kernel for cpu)"
     with pytest.raises(ValueError, match="Unknown backend 'cuda'; choose from auto, triton, torch, reference"):
         BlockSparse(PAPER, "cuda")
 

@@ -36,7 +36,7 @@ def test_same_as_plain_torch(config: SparsityConfig) -> None:
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4)
     assert torch.equal(same, density)
     assert out.transpose(1, 2).is_contiguous()  # the projection that follows copies nothing
-    assert attend.backend_report() == "sparse attention: triton (as asked for)"
+    assert attend.backend_report() == "triton (as asked for)"
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA device")
@@ -44,6 +44,6 @@ def test_chosen_on_cuda_unless_gradients_are_asked_for() -> None:
     attend = BlockSparse(PAPER)
     tokens = torch.randn(1, 2, LAYOUT.frames * LAYOUT.tokens_per_frame, 32, device=DEVICE)
     attend(tokens, tokens, tokens, LAYOUT, 0)
-    assert attend.backend_report() == "sparse attention: triton (the device runs it)"
+    assert attend.backend_report() == "triton (the device runs it)"
     attend(tokens.requires_grad_(), tokens, tokens, LAYOUT, 0)
-    assert attend.backend_report() == "sparse attention: torch (the Triton kernel has no gradients)"
+    assert attend.backend_report() == "torch (the Triton kernel has no gradients)"
