@@ -1,1 +1,1 @@
-"""Plain typed functions, one for each step from photos to files; comfyui.py turns them into nodes."""
+"""Plain typed functions, one for each step from photos to files; graph/ makes nodes of them."""

@@ -199,3 +199,14 @@ EXPORT = (
         advanced=True,
     ),
 )
+
+TABLES = {
+    "load_images": LOAD_IMAGES,
+    "load_model": LOAD_MODEL,
+    "sparsity": SPARSITY,
+    "reconstruct": RECONSTRUCT,
+    "point_cloud": POINT_CLOUD,
+    "export": EXPORT,
+}
+UNSET = frozenset(entry.name for table in TABLES.values() for entry in table if entry.default is None)
+"""Options that may be left out; an input of a graph shows that as 0 or nothing."""

@@ -45,6 +45,15 @@ def depth_pictures(reconstruction: Reconstruction) -> np.ndarray:
     return np.stack([_depth_picture(reconstruction, frame, low, high) for frame in range(len(reconstruction))])
 
 
+def depth_maps(reconstruction: Reconstruction) -> np.ndarray:
+    """Nearness of all frames (N, H, W) float32 on one scale: 1 is near, 0 is far or has no depth."""
+    low, high = _log_depth_range(reconstruction)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near = (high - np.log(reconstruction.depth)) / (high - low)
+    usable = np.stack([reconstruction.usable(frame) for frame in range(len(reconstruction))])
+    return np.where(usable, np.clip(near, 0, 1), 0).astype(np.float32)
+
+
 def depth_picture(reconstruction: Reconstruction, frame: int) -> np.ndarray:
     """Depth of one frame as a picture (H, W, 3) uint8, on the scale of the whole scene."""
     return _depth_picture(reconstruction, frame, *_log_depth_range(reconstruction))

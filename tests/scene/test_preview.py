@@ -129,3 +129,15 @@ def test_one_picture_is_written(tmp_path):
     preview.write_picture(np.zeros((4, 5, 3), np.uint8), tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (5, 4)
+
+
+def test_depth_maps_are_near_to_far_on_one_scale(make_room):
+    masks = np.ones((4, 42, 56), dtype=bool)
+    masks[0, :5] = False
+    room = make_room(masks=masks)
+    room.depth[2, 7, 7] = np.nan
+    maps = preview.depth_maps(room)
+    assert maps.shape == (4, 42, 56) and maps.dtype == np.float32 and maps.min() == 0 and maps.max() == 1
+    assert (maps[0, :5] == 0).all() and maps[2, 7, 7] == 0
+    order = np.argsort(room.depth[1], axis=None)
+    assert (np.diff(maps[1].reshape(-1)[order]) <= 0).all()

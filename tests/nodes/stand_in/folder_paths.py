@@ -25,17 +25,15 @@ def get_temp_directory():
     return _folder("temp")
 
 
-def get_input_subfolders():
-    return sorted(entry.name for entry in os.scandir(get_input_directory()) if entry.is_dir())
-
-
 def add_model_folder_path(name, path):
     registered[name] = path
 
 
 def get_filename_list(name):
-    path = registered[name]
-    return sorted(os.listdir(path)) if os.path.isdir(path) else []
+    found = []
+    for folder, _, files in os.walk(registered[name]):
+        found += [os.path.relpath(os.path.join(folder, file), registered[name]) for file in files]
+    return sorted(found)
 
 
 def get_full_path_or_raise(name, filename):
@@ -48,6 +46,8 @@ def get_full_path_or_raise(name, filename):
 def get_save_image_path(prefix, output_dir):
     subfolder, name = os.path.split(os.path.normpath(prefix))
     folder = os.path.join(output_dir, subfolder)
+    if not os.path.abspath(folder).startswith(os.path.abspath(output_dir)):
+        raise Exception("outside the output folder")
     os.makedirs(folder, exist_ok=True)
     taken = [int(entry.split("_")[-2]) for entry in os.listdir(folder) if entry.startswith(name + "_")]
     return folder, name, max(taken, default=0) + 1, subfolder, prefix

@@ -1,8 +1,13 @@
-"""A machine without a GPU."""
+"""A machine without a GPU, whose user may cancel."""
 
 import torch
 
 loaded = []
+cancelled = False
+
+
+class InterruptProcessingException(BaseException):
+    pass
 
 
 def get_torch_device():
@@ -13,10 +18,15 @@ def unet_offload_device():
     return torch.device("cpu")
 
 
-def load_models_gpu(patchers, memory_required=0):
+def load_models_gpu(patchers, memory_required=0, force_full_load=False):
     assert memory_required > 0
     loaded.extend(patchers)
 
 
-def throw_exception_if_processing_interrupted():
+def soft_empty_cache():
     pass
+
+
+def throw_exception_if_processing_interrupted():
+    if cancelled:
+        raise InterruptProcessingException

@@ -1,0 +1,19 @@
+"""The ComfyUI nodes: schemas over the functions in nodes/graph. Only this folder imports ComfyUI."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .export import ExportPointCloud
+from .host import register_model_folder
+from .loading import LoadImages, LoadModel, Sparsity
+from .reconstruct import Reconstruct
+from .view import MakePointCloud
+
+
+class ManyViewExtension(ComfyExtension):
+    """What ComfyUI gets from `comfy_entrypoint`."""
+
+    async def on_load(self) -> None:
+        register_model_folder()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [LoadImages, LoadModel, Sparsity, Reconstruct, MakePointCloud, ExportPointCloud]

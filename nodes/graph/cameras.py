@@ -1,0 +1,63 @@
+"""Cameras in the forms that other nodes take: matrices, and ComfyUI's viewer cameras."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...scene.export.axes import pose_to_y_up, to_y_up
+from ...scene.geometry import rotation_to_quaternion
+from ...scene.pointcloud import PointCloud
+from ...scene.reconstruction import Reconstruction
+
+
+def camera_matrices(scene: Reconstruction) -> tuple[Tensor, Tensor]:
+    """EXTRINSICS (N, 4, 4), world to camera in OpenCV axes, and INTRINSICS (N, 3, 3) in pixels of the scene's images.
+
+    Intrinsics are measured from the image's corner, where the first pixel's centre is (0.5, 0.5).
+    """
+    poses = np.tile(np.eye(4), (len(scene), 1, 1))
+    poses[:, :3] = scene.world_to_camera
+    intrinsics = scene.intrinsics.copy()
+    intrinsics[:, :2, 2] += 0.5 - scene.pixel_center
+    return torch.from_numpy(poses).float(), torch.from_numpy(intrinsics).float()
+
+
+def viewer_camera(scene: Reconstruction, frame: int, shown: PointCloud | None = None) -> dict[str, Any]:
+    """LOAD3D_CAMERA of one frame: y up, looking along -z.
+
+    shown: the cloud that ComfyUI's viewer shows; it centres and scales a cloud to radius 1, and the camera then gets
+    the same treatment. None leaves the scene's own coordinates.
+    """
+    pose = pose_to_y_up(scene.camera_to_world)[frame]
+    center, radius = (np.zeros(3), 1.0) if shown is None else viewer_frame(shown)
+    position = (pose[:3, 3] - center) / radius
+    ahead = -pose[:3, 2]
+    distance = float(np.median(scene.depth[frame][scene.usable(frame)])) / radius if scene.usable(frame).any() else 1.0
+    height, width = scene.image_size
+    fov = 2 * np.degrees(np.arctan(0.5 * height / scene.intrinsics[frame, 1, 1]))
+    return {
+        "position": _xyz(position),
+        "target": _xyz(position + distance * ahead),
+        "quaternion": dict(zip("xyzw", rotation_to_quaternion(torch.from_numpy(pose[:3, :3])).tolist(), strict=True)),
+        "fov": float(fov),
+        "aspect": width / height,
+        "zoom": 1,
+        "cameraType": "perspective",
+        "near": max(1e-3 * distance, 1e-6),
+        "far": 1e3 * distance,
+    }
+
+
+def viewer_frame(cloud: PointCloud) -> tuple[np.ndarray, float]:
+    """Centre (3,) and radius by which ComfyUI's viewer scales a cloud: middle of its box, furthest point from it."""
+    if not len(cloud):
+        return np.zeros(3), 1.0
+    points = to_y_up(cloud.points).astype(np.float64)
+    center = (points.min(axis=0) + points.max(axis=0)) / 2
+    return center, float(np.linalg.norm(points - center, axis=1).max()) or 1.0
+
+
+def _xyz(vector: np.ndarray) -> dict[str, float]:
+    return {axis: float(value) for axis, value in zip("xyz", vector, strict=True)}

@@ -1,0 +1,110 @@
+"""The nodes that bring things in: images, a model, and how sparse its attention is."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...models.catalog import CHECKPOINTS, SUFFIXES
+from .. import parameters
+from ..load_images import load_images
+from ..load_model import choose_dtype, load_model
+from ..sparsity import sparsity
+from .host import Host, Result, inside
+from .packets import image_of, views_packet
+
+logger = logging.getLogger(__name__)
+
+SAMPLE = "sample scene of ManyView"
+NO_SCHEDULE = "none"
+
+
+def image_sources(host: Host) -> list[str]:
+    """What Load Images offers: the bundled sample, then folders and videos of the input folder."""
+    return [SAMPLE, *host.input_sources()]
+
+
+def model_names(host: Host) -> list[str]:
+    """What Load Model offers: the known models, then files of weights."""
+    return [*parameters.MODEL_CHOICES, *(name for name in host.model_files() if name.endswith(SUFFIXES))]
+
+
+def schedule_names(host: Host) -> list[str]:
+    """What Sparsity Control offers as schedules: the JSON files among the models."""
+    return [name for name in host.model_files() if name.endswith(".json")] or [NO_SCHEDULE]
+
+
+def run_load_images(host: Host, *, source: str, model: dict | None = None, **options: Any) -> Result:
+    """(views, images, masks, names): a folder or a video as the views of one scene."""
+    loaded = model["loaded"] if model else None
+    views = load_images(source_path(host, source), model=loaded, **given(options), progress=host.progress)
+    for _, reason in views.skipped:
+        logger.warning(reason)
+    masks = torch.ones(views.images.shape[:3]) if views.masks is None else torch.from_numpy(views.masks).float()
+    lines = [*views.names, *(f"left out: {reason}" for name, reason in views.skipped if name not in views.names)]
+    ui = {"text": ["\n".join([f"{len(views)} views", *lines[len(views) :]])]}
+    return Result((views_packet(views), image_of(views.images), masks, "\n".join(views.names)), ui)
+
+
+def fingerprint_images(host: Host, *, source: str, **options: Any) -> str:
+    """Changes when a file of the source is added, removed, renamed or written."""
+    path = source_path(host, source)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return repr([(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()])
+
+
+def source_path(host: Host, source: str) -> Path:
+    """The folder or file of a name that Load Images offered."""
+    if source == SAMPLE:
+        return Path(__file__).resolve().parents[2] / "sample"
+    return inside(host.input_folder, source)
+
+
+def run_load_model(host: Host, *, model: str, precision: str) -> Result:
+    """(model,): a known model or a file of weights, under the host's memory management."""
+    named = model in CHECKPOINTS
+    loaded = load_model(
+        model if named else str(host.model_path(model)),
+        precision=str(choose_dtype(precision, host.device)).removeprefix("torch."),
+        device=str(host.storage_device),
+        folder=host.model_folder,
+        progress=host.progress,
+    )
+    notice = loaded.checkpoint.notice if loaded.checkpoint else f"{loaded.name}: its licence is its owner's."
+    return Result((host.hold(loaded),), {"text": [f"{notice}\n{loaded.report}"]})
+
+
+def fingerprint_model(host: Host, *, model: str, **options: Any) -> str:
+    """Changes when the file does."""
+    if model in CHECKPOINTS:
+        return model
+    state = host.model_path(model).stat()
+    return repr((model, state.st_mtime_ns, state.st_size))
+
+
+def run_sparsity(host: Host, *, method: dict[str, Any]) -> Result:
+    """(sparsity,): how much of global attention is computed, as plain data."""
+    options = given(method)
+    if (schedule := options.pop("schedule", None)) is not None:
+        if schedule == NO_SCHEDULE:
+            raise ValueError(
+                f"There is no schedule in {host.model_folder}; put a JSON file of the calibrate command there and "
+                "refresh, or choose another method."
+            )
+        options["schedule"] = host.model_path(schedule)
+    return Result((sparsity(**options).to_dict(),))
+
+
+def fingerprint_sparsity(host: Host, *, method: dict[str, Any] | None = None, **flat: Any) -> str:
+    """Changes when the schedule's file does."""
+    schedule = (method or {}).get("schedule", flat.get("method.schedule"))
+    if schedule in (None, NO_SCHEDULE):
+        return ""
+    state = host.model_path(schedule).stat()
+    return repr((schedule, state.st_mtime_ns, state.st_size))
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as our functions want them: what an input shows as unset (0, empty) becomes None."""
+    return {name: None if name in parameters.UNSET and not value else value for name, value in options.items()}

@@ -1,0 +1,33 @@
+"""The nodes by id: what each does, and what beside its inputs its result depends on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import inference, loading, output
+from .host import Host, Result
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """run(host, **inputs) -> Result. fingerprint(host, **inputs) changes when something outside the graph has changed
+    that the result depends on, such as a file; None where there is nothing of that kind."""
+
+    run: Callable[..., Result]
+    fingerprint: Callable[..., str] | None = None
+
+
+NODES: dict[str, GraphNode] = {
+    "ManyView_LoadImages": GraphNode(loading.run_load_images, loading.fingerprint_images),
+    "ManyView_LoadModel": GraphNode(loading.run_load_model, loading.fingerprint_model),
+    "ManyView_Sparsity": GraphNode(loading.run_sparsity, loading.fingerprint_sparsity),
+    "ManyView_Reconstruct": GraphNode(inference.run_reconstruct),
+    "ManyView_PointCloud": GraphNode(output.run_point_cloud),
+    "ManyView_ExportPointCloud": GraphNode(output.run_export),
+}
+
+LIVE_OPTIONS: dict[tuple[str, str], Callable[[Host], list[str]]] = {
+    ("ManyView_LoadImages", "source"): loading.image_sources,
+    ("ManyView_LoadModel", "model"): loading.model_names,
+    ("ManyView_Sparsity", "method.schedule"): loading.schedule_names,
+}
+"""Choices that depend on what lies in the host's folders, by node and input; a dot leads into a choice's own inputs."""
