@@ -24,20 +24,19 @@ OLDEST_PYTHON = (3, 10)
 TORCH = "torch==2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 # module to look for -> what to ask pip for
-BASE = {"numpy": "numpy>=1.26", "cv2": "opencv-python-headless"}
+BASE = {"numpy": "numpy>=1.26"}
 NEEDED = {
     "torch": "runs the networks; ComfyUI brings it, otherwise see https://pytorch.org/get-started/locally",
     "numpy": "arrays",
     "pillow": "reads and writes pictures",
+    "av": "reads video files",
     "safetensors": "reads model files",
     "huggingface_hub": "downloads a model when you ask for it",
     "tqdm": "progress bars",
 }
 OPTIONAL = {
-    "opencv-python-headless": "reads video files",
     "triton": "faster kernels on an NVIDIA GPU (comes with PyTorch on Linux)",
 }
-SAME_AS = {"opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")}
 
 
 class InstallError(Exception):
@@ -106,15 +105,13 @@ def print_packages(title, packages):
 
 
 def installed_version(name):
-    """Version of a package, or of one that stands in for it, without importing it."""
+    """Version of a package without importing it."""
     import importlib.metadata  # not there in a Python so old that it only gets a sentence
 
-    for candidate in (name, *SAME_AS.get(name, ())):
-        try:
-            return importlib.metadata.version(candidate)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 # --- the environment ------------------------------------------------------------------------------------------------
@@ -128,7 +125,7 @@ def check_python():
 
 
 def prepare(files, here=False):
-    """Return a Python that has everything in `files`, torch and OpenCV; pip runs only when something is missing."""
+    """Return a Python that has everything in `files`, and torch; pip runs only when something is missing."""
     started = time.monotonic()
     python = Path(sys.executable) if here else virtual_environment()
     wanted = fingerprint(files)
@@ -207,9 +204,7 @@ def pip(python, *arguments):
 
 
 def has_module(python, name):
-    """True when `python` can import the module (OpenCV may be installed and still lack a system library)."""
-    if name == "cv2":
-        return succeeds([python, "-c", "import cv2"])
+    """True when `python` can import the module."""
     return succeeds([python, "-c", f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{name}') is None)"])
 
 

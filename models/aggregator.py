@@ -97,9 +97,11 @@ class Aggregator(nn.Module):
         densities: list[Tensor | None] = []
         for layer, (frame_block, global_block) in enumerate(zip(self.frame_blocks, self.global_blocks, strict=True)):
             if progress is not None:
-                progress("aggregator", layer, len(self.frame_blocks))
+                progress("aggregator", 2 * layer, 2 * len(self.frame_blocks))
             inside, _ = frame_block(tokens.flatten(0, 1), rope)  # (B*N, P, C)
             inside = inside.unflatten(0, (batch, frames))
+            if progress is not None:
+                progress("aggregator", 2 * layer + 1, 2 * len(self.frame_blocks))
             across, density = global_block(inside.flatten(1, 2), rope_all, attend, layout, layer)
             tokens = across.unflatten(1, (frames, -1))
             densities.append(density)

@@ -1,20 +1,10 @@
-"""The checkpoints we know, where they lie on this computer, and how to fetch them.
+"""The checkpoints we know, and where they lie on this computer. Fetching them is in download.py."""
 
-Nothing here touches the network unless `download_checkpoint` is called.
-"""
-
-import hashlib
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .progress import Progress
-
-logger = logging.getLogger(__name__)
-
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-CHUNK_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -38,7 +28,7 @@ class Checkpoint:
         """Where the file can be had with a browser; HF_ENDPOINT moves it to a mirror."""
         if self.repo is None:
             return None
-        endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+        endpoint = os.getenv("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
         return f"{endpoint}/{self.repo}/resolve/{self.revision or 'main'}/{self.filename}"
 
     @property
@@ -103,7 +93,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
 
 def default_folder() -> Path:
     """Where hand-placed weights are looked for: $MANYVIEW_MODELS, else .cache/manyview/models in the home folder."""
-    chosen = os.environ.get("MANYVIEW_MODELS")
+    chosen = os.getenv("MANYVIEW_MODELS")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "manyview" / "models"
 
 
@@ -131,37 +121,6 @@ def checkpoint_file(path: str | os.PathLike, preferred: str = "model.safetensors
         raise FileNotFoundError(f"The folder {path} holds no weights ({', '.join(SUFFIXES)}); give the file itself.")
     names = ", ".join(entry.name for entry in found[:5])
     raise ValueError(f"The folder {path} holds several files of weights ({names}); give the one you mean.")
-
-
-def download_checkpoint(
-    checkpoint: Checkpoint, folder: str | os.PathLike | None = None, progress: Progress | None = None
-) -> Path:
-    """Fetch the file through huggingface_hub (resumed if it was interrupted), check its hash, and return its path.
-
-    It goes into Hugging Face's cache, or into `folder` if one is given. HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and the
-    login of huggingface_hub count. Raises OSError that says how to get the file by hand.
-    """
-    if checkpoint.repo is None:
-        raise OSError(missing_message(checkpoint, folder, "there is nothing to download"))
-    try:
-        from huggingface_hub import errors, hf_hub_download
-    except ImportError as error:
-        raise ImportError("Downloading weights needs huggingface_hub: pip install huggingface_hub") from error
-
-    logger.warning(checkpoint.notice)
-    options = {} if folder is None else {"local_dir": Path(folder).expanduser() / checkpoint.name}
-    if progress is not None:
-        options["tqdm_class"] = _progress_bar(progress, f"download {checkpoint.name}")
-    try:
-        path = Path(hf_hub_download(checkpoint.repo, checkpoint.filename, revision=checkpoint.revision, **options))
-    except errors.GatedRepoError as error:
-        page = checkpoint.url.partition("/resolve/")[0]
-        reason = f"its owner asks you to accept the licence at {page} first and to log in (`hf auth login`)"
-        raise OSError(missing_message(checkpoint, folder, reason)) from error
-    except (OSError, ValueError, errors.HTTPError) as error:
-        raise OSError(missing_message(checkpoint, folder, f"the download failed: {_first_line(error)}")) from error
-    _check_hash(path, checkpoint, progress)
-    return path
 
 
 def missing_message(checkpoint: Checkpoint, folder: str | os.PathLike | None, reason: str) -> str:
@@ -196,54 +155,11 @@ def _bundled_path(checkpoint: Checkpoint) -> Path:
 
 
 def _in_hub_cache(checkpoint: Checkpoint) -> Path | None:
-    if checkpoint.repo is None:
-        return None
     try:
-        from huggingface_hub import try_to_load_from_cache
-    except ImportError:
+        from .download import in_hub_cache
+    except ImportError:  # the ComfyUI registry's archive comes without that file
         return None
-    for revision in (checkpoint.revision, "main"):
-        found = try_to_load_from_cache(checkpoint.repo, checkpoint.filename, revision=revision)
-        if isinstance(found, str) and Path(found).is_file():
-            return Path(found)
-    return None
-
-
-def _check_hash(path: Path, checkpoint: Checkpoint, progress: Progress | None) -> None:
-    if checkpoint.sha256 is None:
-        return
-    digest, done, total = hashlib.sha256(), 0, path.stat().st_size
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-            done += len(chunk)
-            if progress is not None:
-                progress(f"check {checkpoint.name}", done, total)
-    if digest.hexdigest() != checkpoint.sha256:
-        raise OSError(
-            f"The download {path} is not the file that was published (SHA-256 {digest.hexdigest()}, expected "
-            f"{checkpoint.sha256}); delete it and try again."
-        )
-
-
-def _progress_bar(progress: Progress, stage: str) -> type:
-    """A tqdm class that draws nothing and reports to `progress` instead."""
-    from tqdm import tqdm
-
-    class Reporter(tqdm):
-        def __init__(self, *args, **options) -> None:
-            options.pop("name", None)  # huggingface_hub names its bars, tqdm knows no names
-            super().__init__(*args, **{**options, "disable": True})
-
-        def update(self, n: float = 1) -> None:
-            self.n += n
-            progress(stage, int(self.n), int(self.total or 0))
-
-    return Reporter
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return in_hub_cache(checkpoint)
 
 
 def _names() -> str:

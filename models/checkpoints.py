@@ -21,7 +21,6 @@ from .catalog import (
     Checkpoint,
     checkpoint_file,
     default_folder,
-    download_checkpoint,
     find_checkpoint,
     missing_message,
 )
@@ -39,7 +38,6 @@ __all__ = [
     "LoadedModel",
     "checkpoint_file",
     "default_folder",
-    "download_checkpoint",
     "find_checkpoint",
     "load_model",
     "save_model",
@@ -175,6 +173,8 @@ def _locate(
         return None, checkpoint_file(source)
     path = find_checkpoint(checkpoint, folder)
     if path is None and download:
+        from .download import download_checkpoint
+
         path = download_checkpoint(checkpoint, folder, progress)
     if path is None:
         reason = "they are not on this computer and downloading was not asked for"

@@ -146,8 +146,10 @@ class Pi3(nn.Module):
         inside = tokens
         for layer in range(self.config.depth // 2):
             if progress is not None:
-                progress("decoder", layer, self.config.depth // 2)
+                progress("decoder", 2 * layer, self.config.depth)
             inside, _ = self.decoder[2 * layer](tokens, rope)
+            if progress is not None:
+                progress("decoder", 2 * layer + 1, self.config.depth)
             across = inside.unflatten(0, (-1, layout.frames)).flatten(1, 2)  # (B, N*P, C)
             across, density = self.decoder[2 * layer + 1](across, rope_all, attend, layout, layer)
             tokens = across.unflatten(1, (layout.frames, -1)).flatten(0, 1)

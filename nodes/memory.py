@@ -7,6 +7,8 @@ benchmarks/memory.py compares the sum with measured peaks.
 
 from dataclasses import dataclass, replace
 
+import torch
+
 from ..models.checkpoints import LoadedModel
 
 FLOAT32 = 4
@@ -95,3 +97,36 @@ def largest_side(model: LoadedModel, load: Load, budget_bytes: int) -> int:
 
 def _scaled(pixels: int, factor: float, patch: int) -> int:
     return max(patch, round(pixels * factor / patch) * patch)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on a GPU, an Apple chip or a processor."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "not enough memory" in text)
+
+
+def out_of_memory_message(model: LoadedModel, load: Load, free_bytes: int | None) -> str:
+    """What to tell somebody whose run did not fit: what was needed, what was there, and settings that would fit."""
+    needed = activation_bytes(model, load)
+    views = f"{load.frames} views of {load.width} x {load.height} pixels"
+    text = f"Out of memory: {views} need about {gib(needed)} beside the model"
+    if free_bytes is None:
+        return f"{text}. Use fewer views (limit), a smaller resolution, or frame_chunk 1."
+    budget = min(free_bytes, needed) * 9 // 10  # it did not fit, whatever the estimate says
+    ways = []
+    small_chunk = replace(load, frame_chunk=1)
+    if load.frame_chunk > 1 and activation_bytes(model, small_chunk) <= budget:
+        ways.append("set frame_chunk to 1")
+    if frames := most_frames(model, small_chunk, budget):
+        ways.append(f"set limit to {frames}" + (" and frame_chunk to 1" if load.frame_chunk > 1 else ""))
+    if side := largest_side(model, small_chunk, budget):
+        ways.append(f"set resolution to {side}" + (" and frame_chunk to 1" if load.frame_chunk > 1 else ""))
+    advice = ", or ".join(ways) if ways else "use a smaller model, bfloat16 precision, or a card with more memory"
+    return f"{text}, and {gib(free_bytes)} were free. What should fit: {advice}."
+
+
+def gib(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 2**30:.1f} GiB"

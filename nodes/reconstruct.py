@@ -1,15 +1,19 @@
 """Images and a model -> one Reconstruction: the main path of ManyView."""
 
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 
+from ..models.attention import dense_attention
 from ..models.checkpoints import LoadedModel
 from ..models.progress import Progress
 from ..models.sparse import BlockSparse, SparsityConfig, parse_layers
 from ..scene.images import ImageSet
 from ..scene.reconstruction import Reconstruction
+from .depth_preview import Show, depth_previews
+from .interrupt import Check, by_heads, interruptible
 from .stage_clock import StageClock
 
 
@@ -22,11 +26,15 @@ def reconstruct(
     frame_chunk: int = 8,
     backend: str = "auto",
     progress: Progress | None = None,
+    check: Check | None = None,
+    show: Show | None = None,
 ) -> Reconstruction:
     """Cameras, depth, confidence and points of all images together; options are explained in nodes/parameters.py.
 
     sparsity: what `nodes.sparsity.sparsity` gives; None leaves the model's own attention. The result carries the
     seconds of every stage, the peak memory, the density of each layer and head and the settings that led to it.
+    check: called before every layer computes, more often than `progress`; raising in it stops the work at once.
+    show: gets pictures of depth as soon as there are some.
     """
     if point_source not in ("auto", "depth", "points"):
         raise ValueError(f"point_source must be auto, depth or points, got {point_source!r}.")
@@ -35,19 +43,23 @@ def reconstruct(
     if frame_chunk < 1:
         raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
     attention = None if sparsity is None else BlockSparse(sparsity, backend)
+    attend = attention
+    weight = next(model.model.parameters())
+    if check is not None and weight.device.type == "cpu" and not settings_by_head(sparsity):
+        attend = by_heads(attention or dense_attention, check)
     if sparsity is not None:
         parse_layers(sparsity.dense_layers, global_layers(model))
-    weight = next(model.model.parameters())
     clock = StageClock(weight.device, progress)
     if weight.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(weight.device)
     with torch.inference_mode():
         pixels = torch.from_numpy(images.images).to(weight.device)  # (N, H, W, 3), 8-bit until it is there
         pixels = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
-        options: dict[str, Any] = {"frame_chunk": frame_chunk, "global_attention": attention, "progress": clock}
+        options: dict[str, Any] = {"frame_chunk": frame_chunk, "global_attention": attend, "progress": clock}
         if model.family == "vggt":
             options["outputs"] = ("camera", "depth", "points") if point_source == "points" else ("camera", "depth")
-        output = model.model(pixels, **options)
+        with watched(model, check, show):
+            output = model.model(pixels, **options)
         clock.enter("scene")
         build = Reconstruction.from_vggt if model.family == "vggt" else Reconstruction.from_pi3
         result = build(
@@ -69,6 +81,22 @@ def reconstruct(
     result.timings = clock.seconds
     result.peak_memory_bytes = peak_memory(weight.device)
     return result
+
+
+def watched(model: LoadedModel, check: Check | None, show: Show | None) -> ExitStack:
+    """A context in which the model's work can be stopped and seen."""
+    stack = ExitStack()
+    if check is not None:
+        stack.enter_context(interruptible(model.model, check))
+    if show is not None:
+        stack.enter_context(depth_previews(model, show))
+    return stack
+
+
+def settings_by_head(sparsity: SparsityConfig | None) -> bool:
+    """Whether any layer treats its heads differently."""
+    layered = {} if sparsity is None else {**sparsity.layer_rho, **sparsity.layer_tau}
+    return any(isinstance(setting, tuple) for setting in layered.values())
 
 
 def token_count(model: LoadedModel, pixels: torch.Tensor) -> int:

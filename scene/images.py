@@ -145,6 +145,19 @@ def images_from_arrays(
     return _image_set(drawn, [])
 
 
+def take_views(views: ImageSet, chosen: Sequence[int]) -> ImageSet:
+    """The views of these indices, in this order."""
+    if list(chosen) == list(range(len(views))):
+        return views
+    index = np.asarray(chosen, dtype=np.int64)
+    parts = {name: getattr(views, name)[index] for name in ("images", "original_sizes", "scale_offset")}
+    parts["masks"] = None if views.masks is None else views.masks[index]
+    for name in ("names", "paths", "video_frames"):
+        whole = getattr(views, name)
+        parts[name] = tuple(whole[i] for i in chosen) if whole else whole
+    return replace(views, **parts)
+
+
 def _file_source(name: str, path: Path, how: Resize) -> Source:
     enough = OVERSAMPLING * how.resolution if how.mode == "keep" else None  # the others must equal the public loaders
     return Source(name, path, lambda: read_size(path), lambda: read_picture(path, BLEND[how.mode], enough))

@@ -1,15 +1,22 @@
-"""Frames of a video file, through OpenCV."""
+"""Frames of a video file, through PyAV, which ComfyUI brings as well."""
+
+from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..models.progress import Progress
 from .files import check_choice, choose
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
 
 DEFAULT_FRAMES = 32
 MAX_SHORTFALL = 0.02  # containers often promise a few frames more than they hold
@@ -27,15 +34,16 @@ class VideoInfo:
 def open_video(path: Path) -> VideoInfo:
     """Check that the file is a video that can be decoded, and read its length. ValueError with one sentence if not."""
     _check_file(path)
-    capture = _capture(path)
-    try:
-        count, rate = capture.get(_cv2().CAP_PROP_FRAME_COUNT), capture.get(_cv2().CAP_PROP_FPS)
-        if not capture.grab():
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        count = stream.frames
+        if not count and rate and stream.duration and stream.time_base:
+            count = round(float(stream.duration * stream.time_base) * rate)
+        if next(_frames(container), None) is None:
             raise ValueError(f"{path.name} is damaged: not one frame of it can be decoded.")
-    finally:
-        capture.release()
-    known = math.isfinite(count) and 0 < count < 1e9
-    return VideoInfo(path, int(count) if known else 0, rate if math.isfinite(rate) and 0 < rate <= 1000 else 25.0)
+    known = 0 < count < 1e9
+    return VideoInfo(path, count if known else 0, rate if math.isfinite(rate) and 0 < rate <= 1000 else 25.0)
 
 
 def choose_frames(
@@ -75,39 +83,33 @@ def read_frames(
 
     Returns how many frames the pass went through: less than frames[-1] + 1 if the video ends early.
     """
-    cv2, capture = _cv2(), _capture(path)
     wanted, last = set(frames), max(frames, default=-1)
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    try:
-        for number in range(last + 1):
-            if not capture.grab():
-                return number
+    number = 0
+    with _opened(path) as container:
+        rate = float(container.streams.video[0].average_rate or 0)
+        for frame in _frames(container):
+            if number > last:
+                break
             if number in wanted:
-                read, frame = capture.retrieve()
-                if not read or frame is None or not frame.size:
-                    return number
-                seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                if number and not seconds > 0 and rate > 0:  # some containers have no time stamps
-                    seconds = number / rate
-                accept(max(0.0, seconds), cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+                seconds = frame.time
+                if seconds is None:  # some containers have no time stamps
+                    seconds = number / rate if rate > 0 else 0.0
+                accept(max(0.0, seconds), _upright(frame))
+            number += 1
             if progress:
-                progress("video", number + 1, last + 1)
-        return last + 1
-    finally:
-        capture.release()
+                progress("video", number, last + 1)
+    return number
 
 
 def count_frames(path: Path, progress: Progress | None = None) -> int:
     """The number of frames, by going through all of them."""
-    capture, count = _capture(path), 0
-    try:
-        while capture.grab():
+    count = 0
+    with _opened(path) as container:
+        for _ in _frames(container):
             count += 1
             if progress:
                 progress("counting video frames", count, 0)
-        return count
-    finally:
-        capture.release()
+    return count
 
 
 def ended_early(promised: int, reached: int) -> bool:
@@ -129,26 +131,40 @@ def _check_file(path: Path) -> None:
         raise ValueError(f"{path.name} is a text file, not a video.")
 
 
-def _capture(path: Path):
-    cv2 = _cv2()
-    backend = cv2.CAP_FFMPEG if cv2.CAP_FFMPEG in cv2.videoio_registry.getBackends() else cv2.CAP_ANY
-    logging = cv2.utils.logging
-    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # as for FFmpeg: our sentence instead
+@contextmanager
+def _opened(path: Path) -> Iterator[InputContainer]:
     try:
-        capture = cv2.VideoCapture(str(path), backend)
-    finally:
-        logging.setLogLevel(level)
-    if not capture.isOpened():
-        raise ValueError(
-            f"{path.name} cannot be opened as a video: it is no video, or its end is missing (mp4 and mov need it)."
-        )
-    return capture
-
-
-def _cv2():
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our sentence, not FFmpeg's lines on the terminal
-    try:
-        import cv2
+        import av
     except ImportError as error:
-        raise ImportError("Reading video needs OpenCV: pip install opencv-python-headless") from error
-    return cv2
+        raise ImportError("Reading video needs PyAV: pip install av") from error
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError) as error:
+        raise _no_video(path) from error
+    with container:
+        if not container.streams.video:
+            raise _no_video(path)
+        container.streams.video[0].thread_type = "AUTO"
+        yield container
+
+
+def _no_video(path: Path) -> ValueError:
+    return ValueError(
+        f"{path.name} cannot be opened as a video: it is no video, or its end is missing (mp4 and mov need it)."
+    )
+
+
+def _frames(container: InputContainer) -> Iterator[VideoFrame]:
+    """Frames of the first video stream in the order they are shown; damage ends them."""
+    from av.error import FFmpegError
+
+    try:
+        yield from container.decode(video=0)
+    except FFmpegError:
+        return
+
+
+def _upright(frame: VideoFrame) -> np.ndarray:
+    """RGB (H, W, 3) uint8, turned as the file says it is to be shown."""
+    quarters = round(frame.rotation / 90) % 4  # counter-clockwise
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarters))

@@ -70,6 +70,9 @@ class ComfyHost:
         # Our layers are plain PyTorch, so all of the weights have to be on the device.
         management.load_models_gpu([model["patcher"]], memory_required=needed_bytes, force_full_load=True)
 
+    def free_bytes(self) -> int | None:
+        return int(management.get_free_memory(self.device))
+
     def free_memory(self) -> None:
         management.soft_empty_cache()
 

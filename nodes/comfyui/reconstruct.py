@@ -33,7 +33,7 @@ class Reconstruct(io.ComfyNode):
                     "sparsity", optional=True, tooltip="From Sparsity Control. Not connected: all of global attention."
                 ),
                 io.Mask.Input("masks", optional=True, tooltip="White where a view is used; for IMAGE inputs."),
-                *named("resize", "resolution", table=parameters.LOAD_IMAGES),
+                *named("limit", "selection", "resize", "resolution", table=parameters.LOAD_IMAGES),
                 *widgets(parameters.RECONSTRUCT),
             ],
             outputs=[

@@ -60,6 +60,9 @@ class Host(Protocol):
     def make_room(self, model: dict[str, Any], needed_bytes: int) -> None:
         """Put a held model on `device`, with so much memory free beside it as far as that can be had."""
 
+    def free_bytes(self) -> int | None:
+        """Bytes that are free on `device`; None where nobody can tell."""
+
     def free_memory(self) -> None:
         """Give back what a failed run left behind."""
 
@@ -112,6 +115,9 @@ class FolderHost:
 
     def make_room(self, model: dict[str, Any], needed_bytes: int) -> None:
         model["loaded"].model.to(self.device)
+
+    def free_bytes(self) -> int | None:
+        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
 
     def free_memory(self) -> None:
         if self.device.type == "cuda":

@@ -2,17 +2,18 @@
 
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from ...models.checkpoints import LoadedModel
 from ...models.sparse import SparsityConfig
 from ...scene.export import write_ply
-from ...scene.images import ImageSet
+from ...scene.files import choose
+from ...scene.images import ImageSet, take_views
 from ...scene.preview import depth_maps
 from ...scene.reconstruction import Reconstruction
 from ..load_images import collect_images
-from ..memory import Load, activation_bytes
+from ..memory import Load, activation_bytes, is_out_of_memory, out_of_memory_message
 from ..point_cloud import point_cloud
 from ..reconstruct import reconstruct
 from ..report import report_text
@@ -38,14 +39,31 @@ def run_reconstruct(
     """(scene, depth, confidence, ply, extrinsics, intrinsics, camera, report); every input is a list."""
     options = given({name: values[0] for name, values in lists.items()})
     size = {name: options.pop(name) for name in ("resize", "resolution")}
+    choice = {name: options.pop(name) for name in ("limit", "selection")}
     loaded: LoadedModel = model[0]["loaded"]
-    views = join_views(images, masks, loaded, size)
+    views = join_views(images, masks, loaded, size, choice)
     chosen = SparsityConfig.from_dict(sparsity[0]) if sparsity else None
-    height, width = views.images.shape[1:3]
+    return scene_result(host, run_model(host, model[0], views, chosen, options))
+
+
+def run_model(
+    host: Host, model: dict, views: ImageSet, sparsity: SparsityConfig | None, options: dict[str, Any]
+) -> Reconstruction:
+    """The scene of the views; where memory runs out, OutOfMemoryError says what would fit."""
+    loaded, (height, width) = model["loaded"], views.images.shape[1:3]
     load = Load(len(views), height, width, options["frame_chunk"])
-    host.make_room(model[0], activation_bytes(loaded, load))
-    scene = reconstruct(loaded, views, sparsity=chosen, **options, progress=overall(host.progress, SHARES))
-    return scene_result(host, scene)
+    watch = {"progress": overall(host.progress, SHARES), "check": host.check_cancelled, "show": host.show}
+    free_bytes = None
+    try:
+        host.make_room(model, activation_bytes(loaded, load))
+        free_bytes = host.free_bytes()
+        return reconstruct(loaded, views, sparsity=sparsity, **options, **watch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # Out here nothing refers to the failed run any more, so its memory can be given back.
+    host.free_memory()
+    raise torch.OutOfMemoryError(out_of_memory_message(loaded, load, free_bytes))
 
 
 def scene_result(host: Host, scene: Reconstruction) -> Result:
@@ -60,18 +78,29 @@ def scene_result(host: Host, scene: Reconstruction) -> Result:
     return Result((scene_packet(scene), *pictures, path, extrinsics, intrinsics, camera, report), {"text": [report]})
 
 
-def join_views(images: list, masks: list[Tensor] | None, loaded: LoadedModel, size: dict[str, Any]) -> ImageSet:
+def join_views(
+    images: list, masks: list[Tensor] | None, loaded: LoadedModel, size: dict[str, Any], choice: dict[str, Any]
+) -> ImageSet:
     """One set of views from what a list input gives: batches, single images, videos, or the views of Load Images."""
     sets = [each for each in images if isinstance(each, dict)]
-    if not sets:
-        batches = [each.get_components().images if hasattr(each, "get_components") else each for each in images]
-        return collect_images(batches, masks=usable_masks(masks), model=loaded, **size)
-    if len(images) > 1:
+    if sets and len(images) > 1:
         raise ValueError(f"images takes one set of views, or images; got {len(images)} inputs; connect one set alone.")
-    return views_of(sets[0])
+    if sets:
+        views = views_of(sets[0])
+        return take_views(views, choose(len(views), **choice))
+    batches = [each.get_components().images if hasattr(each, "get_components") else each for each in images]
+    singles = [view for batch in batches for view in (batch if batch.ndim == 4 else [batch])]
+    use = usable_masks(masks)
+    if use is not None:
+        use = [mask for batch in use for mask in (batch if batch.ndim == 3 else [batch])]
+        if len(use) != len(singles):
+            raise ValueError(f"{len(use)} masks were given for {len(singles)} images: give one for each, or none.")
+    chosen = choose(len(singles), **choice)
+    use = None if use is None else [use[index] for index in chosen]
+    return collect_images([singles[index] for index in chosen], masks=use, model=loaded, **size)
 
 
-def usable_masks(masks: list[Tensor] | None) -> list[np.ndarray] | None:
+def usable_masks(masks: list[Tensor] | None) -> list[Tensor] | None:
     """None where no mask says anything, as the empty ones that ComfyUI makes for images without transparency."""
     if not masks or all(tuple(mask.shape[-2:]) == EMPTY_MASK and not mask.any() for mask in masks):
         return None

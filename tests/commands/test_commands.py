@@ -17,7 +17,7 @@ def test_help_imports_no_torch(root: Path) -> None:
         "runpy.run_path('__main__.py', run_name='x')\n"
         "from manyview.commands import build_parser\n"
         "build_parser(['reconstruct']).format_help()\n"
-        "print(sorted({'torch', 'numpy', 'PIL', 'cv2', 'tqdm'} & set(sys.modules)))"
+        "print(sorted({'torch', 'numpy', 'PIL', 'av', 'tqdm'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

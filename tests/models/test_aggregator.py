@@ -92,7 +92,7 @@ def test_kept_halves_are_frame_then_global():
 
 def test_progress_can_cancel():
     def cancel(stage, done, total):
-        if (stage, done, total) == ("aggregator", 1, 3):
+        if (stage, done, total) == ("aggregator", 1, 6):
             raise InterruptedError
 
     with pytest.raises(InterruptedError):

@@ -8,7 +8,8 @@ import pytest
 from huggingface_hub import errors
 
 from manyview.models import catalog
-from manyview.models.catalog import CHECKPOINTS, checkpoint_file, default_folder, download_checkpoint, find_checkpoint
+from manyview.models.catalog import CHECKPOINTS, checkpoint_file, default_folder, find_checkpoint
+from manyview.models.download import download_checkpoint
 
 PI3 = CHECKPOINTS["pi3"]
 CONTENT = b"weights" * 100

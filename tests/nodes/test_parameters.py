@@ -30,7 +30,20 @@ def test_table_and_function_agree(function, table) -> None:
     for parameter in table:
         assert parameter.name in accepted
         assert accepted[parameter.name].default == parameter.default, parameter.name
-    beside = {"progress", "source", "scene", "images", "model", "cloud", "folder", "formats", "extras", "overwrite"}
+    beside = {
+        "progress",
+        "check",
+        "show",
+        "source",
+        "scene",
+        "images",
+        "model",
+        "cloud",
+        "folder",
+        "formats",
+        "extras",
+        "overwrite",
+    }
     beside |= {"sparsity"} - {function.__name__}
     assert set(accepted) - {parameter.name for parameter in table} <= beside
 

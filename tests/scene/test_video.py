@@ -1,4 +1,3 @@
-import builtins
 import sys
 
 import numpy as np
@@ -9,19 +8,23 @@ from hypothesis import strategies as st
 from manyview.scene.images import load_images
 from manyview.scene.video import choose_frames, ended_early
 
-cv2 = pytest.importorskip("cv2", reason="reading video needs opencv-python-headless")
+av = pytest.importorskip("av", reason="reading video needs PyAV")
 
 STEP = 7  # grey level of frame n is n * STEP
 
 
-def write(path, frames=30, rate=10.0, size=(64, 48), codec="MJPG"):
-    """A video whose frames tell their number by their grey level."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, size)
-    if not writer.isOpened():
-        pytest.skip(f"this OpenCV cannot write {codec}")
-    for number in range(frames):
-        writer.write(np.full((size[1], size[0], 3), number * STEP, np.uint8))
-    writer.release()
+def write(path, frames=30, rate=10, size=(64, 48), colour=None):
+    """A video whose frames tell their number by their grey level, or have one colour."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuvj444p"
+        for number in range(frames):
+            picture = np.full((size[1], size[0], 3), number * STEP if colour is None else colour, np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
     return path
 
 
@@ -99,10 +102,8 @@ def test_long_videos_give_a_limited_number_of_frames_unless_asked():
 
 
 def test_colours_are_rgb(tmp_path):
-    writer = cv2.VideoWriter(str(tmp_path / "red.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
-    writer.write(np.full((48, 64, 3), (20, 30, 230), np.uint8))  # OpenCV writes BGR
-    writer.release()
-    np.testing.assert_allclose(load(tmp_path / "red.avi").images[0, 20, 20], (230, 30, 20), atol=8)
+    path = write(tmp_path / "red.avi", frames=1, colour=(230, 30, 20))
+    np.testing.assert_allclose(load(path).images[0, 20, 20], (230, 30, 20), atol=8)
 
 
 def test_a_video_in_a_list_and_with_masks(clip, tmp_path):
@@ -190,17 +191,9 @@ def test_bad_options(clip, options, words):
         load(clip, **options)
 
 
-def test_without_opencv_the_command_to_install_it_is_named(clip, monkeypatch):
-    original = builtins.__import__
-
-    def without_cv2(name, *arguments, **options):
-        if name == "cv2":
-            raise ImportError(name)
-        return original(name, *arguments, **options)
-
-    monkeypatch.delitem(sys.modules, "cv2")
-    monkeypatch.setattr(builtins, "__import__", without_cv2)
-    with pytest.raises(ImportError, match=r"pip install opencv-python-headless$"):
+def test_without_pyav_the_command_to_install_it_is_named(clip, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ImportError, match=r"pip install av$"):
         load(clip)
 
 
@@ -216,3 +209,22 @@ def test_the_real_video_cut_short_cannot_be_opened(shared, tmp_path):
     cut.write_bytes((shared / "photos" / "room.mp4").read_bytes()[:200_000])
     with pytest.raises(ValueError, match=r"^cut.mp4 cannot be opened as a video: .* its end is missing"):
         load(cut)
+
+
+def test_a_video_taken_upright_is_turned(tmp_path):
+    path = tmp_path / "upright.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj444p"
+        picture = np.zeros((48, 64, 3), np.uint8)
+        picture[:, :32] = 200  # what is left here is on top once the file's quarter turn clockwise is done
+        for packet in [*stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")), *stream.encode()]:
+            container.mux(packet)
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    one, nothing = (1 << 16).to_bytes(4, "big"), bytes(4)
+    data[matrix : matrix + 20] = nothing + one + nothing + (-1 << 16).to_bytes(4, "big", signed=True) + nothing
+    path.write_bytes(data)
+    loaded = load(path)
+    assert loaded.original_sizes.tolist() == [[48, 64]]
+    assert loaded.images[0, 5, 20, 0] > 150 > 50 > loaded.images[0, -5, 20, 0]

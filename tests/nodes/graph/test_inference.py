@@ -13,7 +13,15 @@ from manyview.nodes.graph import inference
 from manyview.nodes.graph.host import FolderHost
 from manyview.scene.reconstruction import Reconstruction
 
-OPTIONS = {"resize": "keep", "resolution": 56, "point_source": "auto", "frame_chunk": 8, "backend": "auto"}
+OPTIONS = {
+    "limit": 0,
+    "selection": "even",
+    "resize": "keep",
+    "resolution": 56,
+    "point_source": "auto",
+    "frame_chunk": 8,
+    "backend": "auto",
+}
 
 
 @pytest.fixture(scope="module")
