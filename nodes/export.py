@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..models.progress import Progress
 from ..scene.export import write_colmap, write_depth, write_glb, write_npz, write_ply
 from ..scene.pointcloud import PointCloud, thin
@@ -23,13 +25,15 @@ def export(
     colmap_text: bool = False,
     colmap_points: int = 100_000,
     extras: dict[str, Any] | None = None,
+    pictures: Sequence[np.ndarray] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Write the formats and return the files; options are explained in nodes/parameters.py.
 
-    points.ply, scene.glb (`extras` go into its metadata), colmap/, scene.npz, depth/ and preview/. Each appears under
-    its name only when it is complete; what is there already is an error unless `overwrite`.
+    points.ply, scene.glb (`extras` go into its metadata), colmap/ (with `pictures` in place of the images' files),
+    scene.npz, depth/ and preview/. Each appears under its name only when it is complete; what is there already is an
+    error unless `overwrite`.
     """
     wrong = [name for name in formats if name not in EXPORT_FORMATS]
     if wrong or not formats:
@@ -39,7 +43,13 @@ def export(
         "ply": lambda: write_ply(cloud, folder / "points.ply", **again),
         "glb": lambda: write_glb(cloud, scene, folder / "scene.glb", cameras=cameras, extras=extras, **again),
         "colmap": lambda: write_colmap(
-            scene, thin(cloud, colmap_points), folder / "colmap", text=colmap_text, progress=progress, **again
+            scene,
+            thin(cloud, colmap_points),
+            folder / "colmap",
+            text=colmap_text,
+            pictures=pictures,
+            progress=progress,
+            **again,
         ),
         "npz": lambda: write_npz(scene, folder / "scene.npz", cloud, **again),
         "depth": lambda: write_depth(scene, folder / "depth", depth_format, **again),

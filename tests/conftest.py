@@ -49,6 +49,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return save_model(VGGT(config), tmp_path_factory.mktemp("model") / "tiny.safetensors")
 
 
+@pytest.fixture(scope="session")
+def tiny_pi3_config():
+    """A Pi3 small enough to run in a blink."""
+    from manyview.models.dinov2 import EncoderConfig
+    from manyview.models.pi3 import Pi3Config
+
+    encoder = EncoderConfig(width=64, depth=1, heads=2, image_size=112)
+    return Pi3Config(encoder=encoder, depth=2, heads=2, head_width=32, head_heads=2, head_depth=1, camera_width=32)
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """A folder of three pictures, one of them upright."""

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .export import ExportPointCloud
+from .export import Cameras, DepthMaps, ExportCOLMAP, ExportPointCloud
 from .host import register_model_folder
 from .loading import LoadImages, LoadModel, Sparsity
 from .reconstruct import Reconstruct
@@ -16,4 +16,14 @@ class ManyViewExtension(ComfyExtension):
         register_model_folder()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [LoadImages, LoadModel, Sparsity, Reconstruct, MakePointCloud, ExportPointCloud]
+        return [
+            LoadImages,
+            LoadModel,
+            Sparsity,
+            Reconstruct,
+            MakePointCloud,
+            ExportPointCloud,
+            ExportCOLMAP,
+            DepthMaps,
+            Cameras,
+        ]

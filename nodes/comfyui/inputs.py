@@ -18,6 +18,7 @@ Scene = io.Custom("MANYVIEW_SCENE")
 Points = io.Custom("MANYVIEW_POINTS")
 Extrinsics = io.Custom("EXTRINSICS")
 Intrinsics = io.Custom("INTRINSICS")
+Geometry = io.Custom("DA3_GEOMETRY")
 
 
 def named(*names: str, table: Iterable[Parameter]) -> list[Any]:

@@ -1,5 +1,6 @@
 """Cameras in the forms that other nodes take: matrices, and ComfyUI's viewer cameras."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,38 @@ from ...scene.export.axes import pose_to_y_up, to_y_up
 from ...scene.geometry import rotation_to_quaternion
 from ...scene.pointcloud import PointCloud
 from ...scene.reconstruction import Reconstruction
+from ..point_cloud import point_cloud
+from .host import Host, Result
+from .packets import points_of, scene_of
+
+VIEWER, UNITS = "ComfyUI's viewer", "scene units"
+
+
+def run_cameras(host: Host, *, scene: dict, points: dict | None = None, frame: int, coordinates: str) -> Result:
+    """(extrinsics, intrinsics, camera_info, fov, json): all cameras as matrices and text, one for ComfyUI's viewer."""
+    found = scene_of(scene)
+    if not 0 <= frame < len(found):
+        raise ValueError(f"frame is {frame}, but the scene has {len(found)} views; choose 0 to {len(found) - 1}.")
+    shown = (point_cloud(found) if points is None else points_of(points)) if coordinates == VIEWER else None
+    camera = viewer_camera(found, frame, shown)
+    return Result((*camera_matrices(found), camera, camera["fov"], camera_text(found)))
+
+
+def camera_text(scene: Reconstruction) -> str:
+    """All cameras as JSON: poses in OpenCV axes, intrinsics in pixels of the original images, from the corner."""
+    intrinsics = scene.original_intrinsics()
+    views = [
+        {
+            "name": name,
+            "width": int(width),
+            "height": int(height),
+            "world_to_camera": scene.world_to_camera[frame].tolist(),
+            "intrinsics": intrinsics[frame].tolist(),
+            "position": scene.camera_positions[frame].tolist(),
+        }
+        for frame, (name, (width, height)) in enumerate(zip(scene.names, scene.original_sizes, strict=True))
+    ]
+    return json.dumps({"axes": "OpenCV: x right, y down, z forward", "views": views}, indent=1)
 
 
 def camera_matrices(scene: Reconstruction) -> tuple[Tensor, Tensor]:

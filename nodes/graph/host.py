@@ -5,6 +5,7 @@ ComfyUI is one host (nodes/comfyui/host.py); a folder with input, output, temp a
 
 import os
 import re
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ class FolderHost:
         return inside(self.model_folder, name)
 
     def output_place(self, prefix: str) -> Path:
-        wanted = inside(self.output_folder, prefix, must_exist=False)
+        wanted = inside(self.output_folder, dated(prefix), must_exist=False)
         wanted.parent.mkdir(parents=True, exist_ok=True)
         taken = [re.fullmatch(rf"{re.escape(wanted.name)}_(\d+)_.*", path.name) for path in wanted.parent.iterdir()]
         number = 1 + max((int(match[1]) for match in taken if match), default=0)
@@ -142,6 +143,13 @@ def inside(folder: Path, name: str, must_exist: bool = True) -> Path:
     if must_exist and not path.exists():
         raise FileNotFoundError(f"{name!r} is not in the {folder.name} folder any more; refresh and choose again.")
     return path
+
+
+def dated(prefix: str) -> str:
+    """The prefix with parts such as %year% filled in, as ComfyUI's saving nodes do."""
+    for name, code in (("year", "Y"), ("month", "m"), ("day", "d"), ("hour", "H"), ("minute", "M"), ("second", "S")):
+        prefix = prefix.replace(f"%{name}%", time.strftime(f"%{code}"))
+    return prefix
 
 
 def sources_in(folder: Path) -> list[str]:

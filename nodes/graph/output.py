@@ -1,14 +1,21 @@
 """The nodes after the network: which points are kept, and files of them."""
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from ...scene.export import write_ply
-from .. import parameters
+from ...scene.pointcloud import PointCloud
+from ...scene.reconstruction import Reconstruction
 from ..export import export
 from ..point_cloud import point_cloud
 from .host import Host, Result, entry, temporary
 from .loading import given
 from .packets import points_of, points_packet, scene_of
+
+POINT_FORMATS = ("ply", "glb", "npz", "preview")
 
 
 def run_point_cloud(host: Host, *, scene: dict, **options: Any) -> Result:
@@ -16,21 +23,66 @@ def run_point_cloud(host: Host, *, scene: dict, **options: Any) -> Result:
     cloud = point_cloud(scene_of(scene), **given(options), progress=host.progress)
     path = temporary(host, ".ply")
     write_ply(cloud, path)
-    return Result((points_packet(cloud), path), {"text": [f"{len(cloud):,} points"]})
+    text = f"{len(cloud):,} points"
+    if not len(cloud):
+        text = "No point is left; lower confidence_percentile or confidence_threshold, or look at the masks."
+    return Result((points_packet(cloud), path), {"text": [text]})
 
 
-def run_export(host: Host, *, scene: dict, points: dict, filename_prefix: str, **options: Any) -> Result:
-    """(): files in a new numbered folder of the output folder."""
-    formats = [name for name in parameters.EXPORT_FORMATS if options.pop(name, False)]
-    folder = host.output_place(filename_prefix)
-    files = export(
-        scene_of(scene),
-        points_of(points),
-        folder,
-        formats,
-        **given(options),
-        extras=dict(host.metadata),
-        progress=host.progress,
-    )
-    shown = [entry(host, path) for path in files if path.suffix in (".ply", ".glb")]
-    return Result((), {"3d": shown, "text": [f"{len(files)} files in {folder}"]})
+def run_export(
+    host: Host, *, scene: dict, points: dict | None = None, filename_prefix: str, cameras: bool, **chosen: bool
+) -> Result:
+    """(folder,): the cloud as files in a new numbered folder of the output folder."""
+    formats = [name for name in POINT_FORMATS if chosen[name]]
+    if not formats:
+        raise ValueError(f"Nothing is chosen to be written; switch on one of {', '.join(POINT_FORMATS)}.")
+    found = scene_of(scene)
+    files = _export(host, found, cloud_for(found, points), filename_prefix, formats, cameras=cameras)
+    return _written(host, files)
+
+
+def run_export_colmap(
+    host: Host,
+    *,
+    scene: list[dict],
+    points: list[dict] | None = None,
+    images: list[Tensor] | None = None,
+    filename_prefix: list[str],
+    **lists: list,
+) -> Result:
+    """(folder,): a COLMAP project in a new numbered folder of the output folder; every input is a list."""
+    options = {name: values[0] for name, values in lists.items()}
+    found = scene_of(scene[0])
+    cloud = cloud_for(found, points[0] if points else None)
+    pictures = None if images is None else [picture for batch in images for picture in _pictures(batch)]
+    files = _export(host, found, cloud, filename_prefix[0], ["colmap"], **given(options), pictures=pictures)
+    return _written(host, files)
+
+
+def cloud_for(scene: Reconstruction, points: dict | None) -> PointCloud:
+    """The connected points, else those of the usual filters."""
+    return point_cloud(scene) if points is None else points_of(points)
+
+
+def _export(
+    host: Host, scene: Reconstruction, cloud: PointCloud, prefix: str, formats: list[str], **options: Any
+) -> list[Path]:
+    folder = host.output_place(prefix)
+    return export(scene, cloud, folder, formats, **options, extras=dict(host.metadata), progress=host.progress)
+
+
+def _written(host: Host, files: list[Path]) -> Result:
+    """The folder, and what the page may show of it."""
+    folder = next(path for path in files[0].parents if path.name.endswith("_"))
+    ui: dict[str, list] = {"text": [f"{len(files)} files in {folder}"]}
+    if shown := [entry(host, path) for path in files if path.suffix in (".ply", ".glb")]:
+        ui["3d"] = shown
+    if pictures := [entry(host, path) for path in files if path.name == "cloud.png"]:
+        ui["images"] = pictures
+    return Result((str(folder),), ui)
+
+
+def _pictures(batch: Tensor) -> list[np.ndarray]:
+    """IMAGE (B, H, W, C) or one image as 8-bit pictures."""
+    batch = batch if batch.ndim == 4 else batch[None]
+    return list((batch[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy())

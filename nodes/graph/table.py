@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import inference, loading, output
+from . import cameras, inference, loading, maps, output
 from .host import Host, Result
 
 
@@ -23,6 +23,9 @@ NODES: dict[str, GraphNode] = {
     "ManyView_Reconstruct": GraphNode(inference.run_reconstruct),
     "ManyView_PointCloud": GraphNode(output.run_point_cloud),
     "ManyView_ExportPointCloud": GraphNode(output.run_export),
+    "ManyView_ExportCOLMAP": GraphNode(output.run_export_colmap),
+    "ManyView_DepthMaps": GraphNode(maps.run_depth_maps),
+    "ManyView_Cameras": GraphNode(cameras.run_cameras),
 }
 
 LIVE_OPTIONS: dict[tuple[str, str], Callable[[Host], list[str]]] = {

@@ -6,6 +6,7 @@ the original images' resolution, pixel coordinates measured from the image's cor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ def write_colmap(
     binary: bool = True,
     text: bool = False,
     copy_images: bool = True,
+    pictures: Sequence[np.ndarray] | None = None,
     track_length: int = 8,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -45,6 +47,7 @@ def write_colmap(
 
     copy_images: puts the original files next to it, turned upright where EXIF says so. A frame without a file (of a
         video or a graph) is written from the model's image, and its camera then has that resolution.
+    pictures: the original images (H, W, 3) uint8 where there are no files, one for each frame.
     text: also cameras.txt, images.txt and points3D.txt; this format has no spaces in names, so they become underscores.
     track_length: most images listed for one point: its own pixel, then others whose depth agrees; 0 lists none.
     """
@@ -53,7 +56,7 @@ def write_colmap(
     if track_length < 0:
         raise ValueError(f"The track length must be 0 or more, got {track_length}.")
     with new_folder(folder, overwrite) as partial:
-        images = place_images(reconstruction, partial / "images" if copy_images else None, text, progress)
+        images = place_images(reconstruction, partial / "images" if copy_images else None, text, pictures, progress)
         sizes, camera_ids, cameras = _cameras(images)
         seen = observe(reconstruction, cloud, images.scale_offset, images.sizes, track_length, progress)
         sparse = partial / "sparse" / "0"

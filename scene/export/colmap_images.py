@@ -6,7 +6,7 @@ import logging
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -35,13 +35,18 @@ class FileImages:
 
 
 def place_images(
-    reconstruction: Reconstruction, folder: Path | None, no_spaces: bool, progress: Progress | None
+    reconstruction: Reconstruction,
+    folder: Path | None,
+    no_spaces: bool,
+    pictures: Sequence[np.ndarray] | None,
+    progress: Progress | None,
 ) -> FileImages:
     """Names, sizes and cameras at the original resolution; with a folder also the files.
 
-    Frames of a video are read from it once more. A frame whose file is not there, or is no picture of that size,
-    becomes the model's image at its own resolution.
+    Frames of a video are read from it once more. A frame that is in `pictures` is taken from there. One whose file is
+    not there, or is no picture of that size, becomes the model's image at its own resolution.
     """
+    _check_pictures(reconstruction, pictures)
     names = [_project_name(name) for name in reconstruction.names]
     if no_spaces:
         names = _without_spaces(names)
@@ -52,12 +57,10 @@ def place_images(
         return FileImages(names, sizes, intrinsics, scale_offset)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    from_video = _write_video_frames(reconstruction, folder, names)
+    done = _write_pictures(pictures, folder, names) or _write_video_frames(reconstruction, folder, names)
     for frame in range(len(names)):
         target = folder / names[frame]
-        if frame not in from_video and not _copy_upright(
-            reconstruction.paths[frame], target, tuple(sizes[frame].tolist())
-        ):
+        if frame not in done and not _copy_upright(reconstruction.paths[frame], target, tuple(sizes[frame].tolist())):
             if target.suffix.lower() not in SUFFIXES:
                 names[frame] += ".png"
                 target = folder / names[frame]
@@ -69,6 +72,33 @@ def place_images(
         if progress is not None:
             progress("images", frame + 1, len(names))
     return FileImages(names, sizes, intrinsics, scale_offset)
+
+
+def _check_pictures(reconstruction: Reconstruction, pictures: Sequence[np.ndarray] | None) -> None:
+    """The pictures must be those that the scene was made from."""
+    if pictures is None:
+        return
+    if len(pictures) != len(reconstruction):
+        raise ValueError(
+            f"{len(pictures)} images were given for a scene of {len(reconstruction)} views: give the images that it "
+            "was made from, or none."
+        )
+    for frame, (picture, size) in enumerate(zip(pictures, reconstruction.original_sizes.tolist(), strict=True)):
+        if list(picture.shape[1::-1]) != size:
+            found = f"{picture.shape[1]} x {picture.shape[0]}"
+            raise ValueError(
+                f"Image {frame + 1} is {found}, but the scene was made from one of {size[0]} x {size[1]}: give the "
+                "images that it was made from, or none."
+            )
+
+
+def _write_pictures(pictures: Sequence[np.ndarray] | None, folder: Path, names: list[str]) -> set[int]:
+    """Writes images that are in memory; returns which there were. Names get an ending that keeps every pixel."""
+    for frame, picture in enumerate(pictures or ()):
+        if not names[frame].lower().endswith(".png"):
+            names[frame] += ".png"
+        Image.fromarray(picture).save(folder / names[frame], compress_level=1)
+    return set(range(len(pictures or ())))
 
 
 def _write_video_frames(reconstruction: Reconstruction, folder: Path, names: list[str]) -> set[int]:

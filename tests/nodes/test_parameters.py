@@ -34,6 +34,7 @@ def test_table_and_function_agree(function, table) -> None:
         "progress",
         "check",
         "show",
+        "pictures",
         "source",
         "scene",
         "images",

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from manyview.models.checkpoints import load_model
-from manyview.models.dinov2 import EncoderConfig
 from manyview.models.pi3 import Pi3, Pi3Config
 from manyview.nodes.load_images import collect_images, load_images
 from manyview.nodes.reconstruct import peak_memory, reconstruct
@@ -21,19 +20,10 @@ def model(tiny_model: Path):
 
 
 @pytest.fixture(scope="module")
-def pi3():
-    config = Pi3Config(
-        encoder=EncoderConfig(width=64, depth=1, heads=2, image_size=112),
-        depth=2,
-        heads=2,
-        head_width=32,
-        head_heads=2,
-        head_depth=1,
-        camera_width=32,
-    )
+def pi3(tiny_pi3_config: Pi3Config):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return load_model(Pi3(config).state_dict(), config=config)
+        return load_model(Pi3(tiny_pi3_config).state_dict(), config=tiny_pi3_config)
 
 
 def test_result_carries_what_led_to_it(model, photos: Path) -> None:

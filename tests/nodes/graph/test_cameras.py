@@ -1,10 +1,13 @@
 """Cameras for other nodes."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
-from manyview.nodes.graph.cameras import camera_matrices, viewer_camera, viewer_frame
+from manyview.nodes.graph.cameras import UNITS, VIEWER, camera_matrices, run_cameras, viewer_camera, viewer_frame
+from manyview.nodes.graph.packets import points_packet, scene_packet
 from manyview.scene.export.axes import FLIP
 from manyview.scene.geometry import quaternion_to_rotation
 from manyview.scene.pointcloud import PointCloud
@@ -73,3 +76,19 @@ def test_nothing_to_look_at(scene: Reconstruction) -> None:
     assert viewer_frame(cloud_of(np.zeros((0, 3))))[1] == 1.0
     scene.depth[:] = 0
     assert viewer_camera(scene, 0)["target"]["z"] == pytest.approx(-1)
+
+
+def test_node_gives_matrices_text_and_one_camera(host, scene: Reconstruction) -> None:
+    packet = scene_packet(scene)
+    extrinsics, intrinsics, camera, fov, text = run_cameras(host, scene=packet, frame=1, coordinates=UNITS).outputs
+    assert extrinsics.shape == (2, 4, 4) and intrinsics.shape == (2, 3, 3)
+    assert camera == viewer_camera(scene, 1) and fov == camera["fov"]
+    views = json.loads(text)["views"]
+    assert [view["name"] for view in views] == ["a", "b"] and views[0]["width"] == 40
+    np.testing.assert_allclose(views[1]["world_to_camera"], scene.world_to_camera[1])
+    fitted = run_cameras(host, scene=packet, frame=1, coordinates=VIEWER).outputs[2]
+    assert fitted["position"] != camera["position"]
+    points = points_packet(cloud_of(np.eye(3)))
+    assert run_cameras(host, scene=packet, points=points, frame=1, coordinates=VIEWER).outputs[2] != fitted
+    with pytest.raises(ValueError, match="frame is 2, but the scene has 2 views"):
+        run_cameras(host, scene=packet, frame=2, coordinates=UNITS)

@@ -1,16 +1,11 @@
 """The services of a host, by the one that is a plain folder."""
 
+import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from manyview.nodes.graph.host import FolderHost, entry, inside, temporary
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> FolderHost:
-    return FolderHost(tmp_path / "base", torch.device("cpu"))
 
 
 def test_sources_are_folders_at_any_depth_and_videos(host: FolderHost) -> None:
@@ -54,6 +49,7 @@ def test_output_places_are_new(host: FolderHost) -> None:
     (first.parent / "scene_xyz").touch()
     assert host.output_place("manyview/scene").name == "scene_00008_"
     assert host.output_place("manyview/other").name == "other_00001_"
+    assert host.output_place("%year%-%month%/x").parent.name == time.strftime("%Y-%m")
 
 
 def test_entries_name_files_as_the_page_does(host: FolderHost, tmp_path: Path) -> None:

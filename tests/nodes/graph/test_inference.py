@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from manyview.models.checkpoints import load_model
 from manyview.models.sparse import PRESETS
 from manyview.nodes.graph import inference
 from manyview.nodes.graph.host import FolderHost
+from manyview.nodes.graph.loading import run_load_images
 from manyview.scene.reconstruction import Reconstruction
 
 OPTIONS = {
@@ -24,19 +24,9 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model: Path) -> dict:
-    return {"loaded": load_model(tiny_model)}
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> FolderHost:
-    return FolderHost(tmp_path / "base", torch.device("cpu"))
-
-
 def reconstruct(host: FolderHost, model: dict, images: list, **inputs):
-    lists = {name: [value] for name, value in OPTIONS.items()}
-    return inference.run_reconstruct(host, model=[model], images=images, **lists, **inputs)
+    lists = {name: [value] for name, value in OPTIONS.items()} | inputs
+    return inference.run_reconstruct(host, model=[model], images=images, **lists)
 
 
 def test_single_images_batches_and_videos_of_any_size_are_one_scene(host: FolderHost, model: dict) -> None:
@@ -78,3 +68,37 @@ def test_cancelling_leaves_nothing(host: FolderHost, model: dict) -> None:
     with pytest.raises(InterruptedError):
         reconstruct(host, model, [torch.rand(2, 60, 80, 3)])
     assert not any(host.temp_folder.iterdir())
+
+
+def test_limit_takes_evenly_from_images_masks_and_views(host: FolderHost, model: dict, photos: Path) -> None:
+    batch = torch.linspace(0, 1, 5)[:, None, None, None].expand(5, 42, 56, 3)
+    masks = [torch.ones(3, 42, 56), torch.zeros(2, 42, 56)]
+    scene, *_ = reconstruct(host, model, [batch], masks=masks, limit=[3], selection=["even"]).outputs
+    assert scene["images"][:, 0, 0, 0].tolist() == [0, 128, 255] and scene["masks"].all(axis=(1, 2)).tolist()[0]
+    assert not scene["masks"][2].any()
+    photos.rename(host.input_folder / "photos")
+    views, *_ = run_load_images(host, source="photos", resolution=56).outputs
+    scene, *_ = reconstruct(host, model, [views], limit=[2], selection=["even"]).outputs
+    assert scene["names"] == ["photo_0.jpg", "photo_2.jpg"] and scene["paths"][1].endswith("photo_2.jpg")
+    with pytest.raises(ValueError, match="4 masks were given for 5 images"):
+        reconstruct(host, model, [batch], masks=[torch.ones(4, 42, 56)])
+
+
+def test_out_of_memory_says_what_would_fit(host: FolderHost, model: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    freed = []
+
+    def fail(*args, **options):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(inference, "reconstruct", fail)
+    monkeypatch.setattr(host, "free_bytes", lambda: 10**6, raising=False)
+    monkeypatch.setattr(host, "free_memory", lambda: freed.append(True), raising=False)
+    with pytest.raises(torch.OutOfMemoryError, match=r"2 views of 56 x 42 pixels need .* What should fit: ") as caught:
+        reconstruct(host, model, [torch.rand(2, 60, 80, 3)])
+    assert freed and caught.value.__context__ is None  # nothing keeps the failed run's tensors alive
+    monkeypatch.setattr(inference, "reconstruct", lambda *args, **options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        reconstruct(host, model, [torch.rand(2, 60, 80, 3)])
+    monkeypatch.setattr(inference, "reconstruct", lambda *args, **options: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size"):
+        reconstruct(host, model, [torch.rand(2, 60, 80, 3)])

@@ -4,17 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from manyview.models.sparse import PRESETS
 from manyview.nodes.graph import loading
 from manyview.nodes.graph.host import FolderHost
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> FolderHost:
-    return FolderHost(tmp_path / "base", torch.device("cpu"))
 
 
 def test_images_of_a_folder(host: FolderHost, photos: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,27 +3,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from manyview.models.checkpoints import load_model
 from manyview.nodes.graph import output
 from manyview.nodes.graph.host import FolderHost
-from manyview.nodes.graph.packets import Packet, points_packet, scene_packet
-from manyview.nodes.load_images import load_images
+from manyview.nodes.graph.packets import Packet, points_packet
 from manyview.nodes.point_cloud import point_cloud
-from manyview.nodes.reconstruct import reconstruct
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> FolderHost:
-    return FolderHost(tmp_path / "base", torch.device("cpu"), metadata={"workflow": {"nodes": []}, "prompt": {}})
-
-
-@pytest.fixture
-def scene(tiny_model: Path, photos: Path) -> Packet:
-    model = load_model(tiny_model)
-    return scene_packet(reconstruct(model, load_images(photos, model=model)))
 
 
 def test_point_cloud(host: FolderHost, scene: Packet) -> None:
@@ -36,14 +24,46 @@ def test_point_cloud(host: FolderHost, scene: Packet) -> None:
 
 def test_export(host: FolderHost, scene: Packet) -> None:
     points = points_packet(point_cloud(output.scene_of(scene)))
-    result = output.run_export(host, scene=scene, points=points, filename_prefix="a/b", ply=True, glb=True, npz=False)
-    assert result.outputs == ()
-    assert [each["filename"] for each in result.ui["3d"]] == ["points.ply", "scene.glb"]
+    result = export(host, scene, points=points, ply=True, glb=True)
+    assert result.outputs == (str(host.output_folder / "a" / "b_00001_"),)
+    assert [each["filename"] for each in result.ui["3d"]] == ["points.ply", "scene.glb"] and "images" not in result.ui
     data = (host.output_folder / "a" / "b_00001_" / "scene.glb").read_bytes()
     length = int.from_bytes(data[12:16], "little")
     assert json.loads(data[20 : 20 + length])["asset"]["extras"] == dict(host.metadata)
-    with pytest.raises(ValueError, match="formats must be some of"):
-        output.run_export(host, scene=scene, points=points, filename_prefix="a/b", ply=False)
+    with pytest.raises(ValueError, match="switch on one of ply, glb, npz, preview"):
+        export(host, scene)
+    drawn = export(host, scene, preview=True)
+    assert drawn.ui["images"][0]["subfolder"] == "a/b_00002_/preview" and "3d" not in drawn.ui
+
+
+def test_export_colmap_with_the_original_images(host: FolderHost, scene: Packet) -> None:
+    originals = [torch.rand(2, 60, 80, 3), torch.rand(80, 60, 3)]
+    options = {"filename_prefix": ["c"], "colmap_text": [True], "colmap_points": [50]}
+    (folder,) = output.run_export_colmap(host, scene=[scene], images=originals, **options).outputs
+    pictures = sorted((Path(folder) / "colmap" / "images").iterdir())
+    found = [pixels(path) for path in pictures]
+    assert [picture.shape for picture in found] == [(60, 80, 3), (60, 80, 3), (80, 60, 3)]
+    np.testing.assert_array_equal(found[2], (originals[1].numpy() * 255).round().astype(np.uint8))
+    assert (Path(folder) / "colmap" / "sparse" / "0" / "points3D.txt").exists()
+    with pytest.raises(ValueError, match="2 images were given for a scene of 3 views"):
+        output.run_export_colmap(host, scene=[scene], images=originals[:1], **options)
+    with pytest.raises(ValueError, match="Image 3 is 80 x 60, but the scene was made from one of 60 x 80"):
+        output.run_export_colmap(host, scene=[scene], images=[torch.rand(3, 60, 80, 3)], **options)
+    points = points_packet(point_cloud(output.scene_of(scene), max_points=20))
+    (folder,) = output.run_export_colmap(host, scene=[scene], points=[points], **options).outputs
+    assert {path.suffix for path in (Path(folder) / "colmap" / "images").iterdir()} == {".jpg"}
+
+
+def pixels(path: Path) -> np.ndarray:
+    """What a picture file holds."""
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def export(host: FolderHost, scene: Packet, **chosen):
+    """Export with everything off that is not chosen."""
+    values = {"filename_prefix": "a/b", "cameras": True, **dict.fromkeys(output.POINT_FORMATS, False), **chosen}
+    return output.run_export(host, scene=scene, **values)
 
 
 def test_packets_tell_the_cache_what_they_weigh(scene: Packet) -> None:
