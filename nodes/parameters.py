@@ -52,6 +52,14 @@ LOAD_IMAGES = (
         minimum=56,
         maximum=4096,
     ),
+    Parameter(
+        "order",
+        "choice",
+        "name",
+        "Order of the photos of a folder: by name (img2 before img10), or by the time they were taken. A video keeps "
+        "its own.",
+        choices=("name", "time"),
+    ),
     Parameter("start", "int", 0, "Skip this many images or video frames at first.", minimum=0, maximum=1_000_000),
     Parameter("every", "int", 1, "Use every n-th image or video frame.", minimum=1, maximum=100_000),
     Parameter("limit", "int", None, "Use at most this many images.", minimum=1, maximum=100_000),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .picture import RAW_SUFFIXES
+from .picture import RAW_SUFFIXES, read_time
 
 # HEIC and raw photos are listed although they cannot be read: a sentence about them helps, silence does not.
 COMMON_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -16,6 +16,7 @@ RARE_SUFFIXES = frozenset({".j2k", ".jfif", ".jp2", ".mpo", ".pbm", ".pgm", ".pn
 IMAGE_SUFFIXES = COMMON_SUFFIXES | RARE_SUFFIXES | RAW_SUFFIXES | {".heic", ".heif", ".hif"}
 VIDEO_SUFFIXES = frozenset({".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"})
 VIDEO_SUFFIXES |= {".ogv", ".ts", ".webm", ".wmv"}
+ORDERS = ("name", "time")
 PathLike = str | os.PathLike[str]
 
 
@@ -40,6 +41,13 @@ def find_files(source: PathLike | Sequence[PathLike]) -> list[Path]:
         video = next(path for path in files if is_video(path))
         raise ValueError(f"{video.name} is a video among {len(files)} files: give one video alone, or pictures only.")
     return files
+
+
+def in_order(files: Sequence[Path], order: str) -> list[Path]:
+    """The files as they are ("name"), or by the time their photos were taken ("time"): EXIF's, else the file's own."""
+    if order not in ORDERS:
+        raise ValueError(f"order must be one of {', '.join(ORDERS)}, got {order!r}.")
+    return list(files) if order == "name" else sorted(files, key=read_time)  # sorting keeps equal ones in order
 
 
 def is_video(path: Path) -> bool:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..models.progress import Progress
 from .arrays import pictures_from_arrays
-from .files import PathLike, choose, find_files, find_masks, is_video, number_repeats, unique_names
+from .files import PathLike, choose, find_files, find_masks, in_order, is_video, number_repeats, unique_names
 from .picture import Picture, read_mask, read_picture, read_size
 from .preprocess import Placement, Size, check_options, place, place_mask, plan
 from .video import choose_frames, count_frames, ended_early, open_video, read_frames
@@ -80,6 +80,7 @@ def load_images(
     resolution: int = 518,
     patch_size: int = 14,
     pixel_limit: int = 255_000,
+    order: str = "name",
     start: int = 0,
     every: int = 1,
     limit: int | None = None,
@@ -92,14 +93,15 @@ def load_images(
     """Read a folder, glob, file, list of files or one video as images of one size.
 
     resize: "keep" (longer side = resolution, sides multiples of the patch; odd shapes are letterboxed and masked),
-    VGGT's "crop", "pad" and "square", or "pi3" (at most pixel_limit pixels). start, every, limit and selection
+    VGGT's "crop", "pad" and "square", or "pi3" (at most pixel_limit pixels). order: "name" as files.find_files gives
+    them, "time" as the photos were taken. start, every, limit and selection
     ("first" or "even") choose among the images; of a video, frame_rate takes so many frames a second, else the frames
     are spread evenly. masks: folder of same-named masks, bright = use; transparency masks too.
     What cannot be read is skipped and told in `skipped`, unless strict or nothing is left: then ValueError.
     """
     check_options(resize, resolution, patch_size, pixel_limit)
     how = Resize(resize, resolution, patch_size, pixel_limit)
-    files = find_files(source)
+    files = in_order(find_files(source), order)
     if is_video(files[0]):
         choice = (frame_rate, start, every, limit, selection)
         drawn, skipped = _draw_video(files[0], choice, how, strict, progress)

@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ SHRINK_TO = 4096
 MAX_DECODED_PIXELS = 300_000_000  # what may be decoded whole: 0.9 GB as RGB
 
 RAW_SUFFIXES = frozenset({".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"})
+EXIF_DETAILS, TAKEN, TAKEN_PART = 0x8769, 0x9003, 0x9291  # EXIF tags
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -43,6 +45,21 @@ def read_size(path: Path) -> tuple[int, int]:
     with _open(path) as image:
         width, height = image.size
         return (height, width) if _orientation(image, decoded=False) >= 5 else (width, height)
+
+
+def read_time(path: Path) -> float:
+    """When a picture was taken, in seconds since 1970: EXIF's local time as if it were UTC, else the file's own time.
+
+    0 for a file that is not there; what is no picture has its file's time.
+    """
+    try:
+        with Image.open(path) as image:
+            tags = image.getexif().get_ifd(EXIF_DETAILS)
+        taken = datetime.strptime(str(tags[TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+        part = str(tags.get(TAKEN_PART, "0")).strip("\0 ")
+        return taken.replace(tzinfo=timezone.utc).timestamp() + (float(f"0.{part}") if part.isdigit() else 0.0)
+    except Exception:  # no picture, or EXIF data of a kind of its own; Pillow raises errors of many kinds
+        return path.stat().st_mtime if path.exists() else 0.0
 
 
 def read_picture(path: Path, blend: str = "all", enough: int | None = None) -> Picture:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,14 +47,14 @@ def test_stops_at_any_layer_and_leaves_no_trace(model, photos: Path) -> None:
 @pytest.mark.parametrize("attend", [dense_attention, BlockSparse(PRESETS["paper-s50"])])
 def test_by_heads_changes_nothing_but_the_order_of_work(attend) -> None:
     layout = TokenLayout(frames=2, special=3, height=5, width=7)
-    query, key, value = torch.randn(3, 1, 4, 2 * layout.tokens_per_frame, 8, generator=torch.manual_seed(0))
+    query, key, value = torch.randn(3, 1, 4, 2 * layout.tokens_per_frame, 8, generator=torch.Generator().manual_seed(0))
     calls = []
     out, density = by_heads(attend, lambda: calls.append(1))(query, key, value, layout, 3)
     expected, expected_density = attend(query, key, value, layout, 3)
-    torch.testing.assert_close(out, expected)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
     assert len(calls) == 4 and (density is None) == (expected_density is None)
     if density is not None:
-        torch.testing.assert_close(density, expected_density)
+        np.testing.assert_allclose(density, expected_density)
 
 
 def test_settings_of_single_heads_keep_the_heads_together() -> None:
@@ -84,7 +85,7 @@ def test_on_a_gpu(tiny_model: Path, photos: Path) -> None:
     model = load_model(tiny_model, device="cuda")
     images = load_images(photos, model=model)
     found = reconstruct(model, images, check=lambda: None).depth
-    torch.testing.assert_close(torch.from_numpy(found), torch.from_numpy(reconstruct(model, images).depth))
+    np.testing.assert_allclose(found, reconstruct(model, images).depth, rtol=1e-4)
 
 
 def test_without_progress_nothing_is_watched(model) -> None:

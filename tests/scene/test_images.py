@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import numpy as np
@@ -9,8 +10,8 @@ from PIL import Image
 
 from manyview.scene import picture
 from manyview.scene.files import choose, natural_key, number_repeats
-from manyview.scene.images import images_from_arrays, load_images
-from manyview.scene.picture import read_picture, read_size
+from manyview.scene.images import images_from_arrays, load_images, take_views
+from manyview.scene.picture import read_picture, read_size, read_time
 
 RED, BLUE = (250, 20, 30), (20, 30, 250)
 
@@ -606,3 +607,36 @@ def test_photos_with_one_corrupt_file(shared, tmp_path):
     loaded = load(tmp_path)
     assert loaded.names == ("00.jpg", "04.jpg")
     assert loaded.skipped[0][1].startswith("02.jpg is damaged or cut off")
+
+
+def test_order_of_time(tmp_path):
+    taken = {"a.jpg": ("2024:05:01 10:00:00", "50"), "b.jpg": ("2024:05:01 10:00:00", "25"), "c.jpg": None}
+    for name, when in taken.items():
+        exif = Image.Exif()
+        if when:
+            details = exif.get_ifd(0x8769)
+            details[0x9003], details[0x9291] = when
+        Image.new("RGB", (40, 30), (9, 9, 9)).save(tmp_path / name, exif=exif)
+    os.utime(tmp_path / "c.jpg", (0, 946684800))  # 2000: without EXIF data the file's own time counts
+    assert load_images(tmp_path, resolution=56).names == ("a.jpg", "b.jpg", "c.jpg")
+    assert load_images(tmp_path, resolution=56, order="time").names == ("c.jpg", "b.jpg", "a.jpg")
+    with pytest.raises(ValueError, match="order must be one of name, time"):
+        load_images(tmp_path, order="size")
+
+
+def test_time_of_what_is_no_picture(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    os.utime(tmp_path / "a.txt", (0, 50))
+    assert read_time(tmp_path / "a.txt") == 50
+    assert read_time(tmp_path / "gone.jpg") == 0
+
+
+def test_some_views_of_a_set(tmp_path):
+    for number in range(4):
+        Image.new("RGB", (40, 30 + 10 * (number == 3)), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    views = load_images(tmp_path, resolution=56)
+    some = take_views(views, [3, 1])
+    assert some.names == ("3.png", "1.png") and some.images[:, 20, 28, 0].tolist() == [3, 1]
+    assert some.paths[0].name == "3.png" and some.video_frames == (None, None)
+    assert some.original_sizes.tolist() == [[40, 40], [40, 30]] and not some.masks[0].all() and some.masks[1].all()
+    assert take_views(views, range(4)) is views
