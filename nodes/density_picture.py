@@ -32,7 +32,7 @@ def density_picture(density: np.ndarray, title: str = "Share of query-key pairs 
         draw.rectangle((left, top + 5, left + BAR * mean, top + CELL - 6), STOPS[2])
         draw.text((left + BAR * mean + 4, top + CELL / 2), f"{100 * mean:.0f} %", INK, font, anchor="lm")
     _scale(draw, font, LEFT, height - BOTTOM + 12)
-    return np.asarray(sheet)
+    return np.array(sheet)
 
 
 def _scale(draw: ImageDraw.ImageDraw, font: ImageFont.ImageFont, left: int, top: int) -> None:

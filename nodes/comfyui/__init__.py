@@ -6,7 +6,7 @@ from .export import Cameras, DepthMaps, ExportCOLMAP, ExportPointCloud
 from .host import register_model_folder
 from .loading import LoadImages, LoadModel, Sparsity
 from .reconstruct import Reconstruct
-from .view import MakePointCloud
+from .view import MakePointCloud, SparsityReport
 
 
 class ManyViewExtension(ComfyExtension):
@@ -26,4 +26,5 @@ class ManyViewExtension(ComfyExtension):
             ExportCOLMAP,
             DepthMaps,
             Cameras,
+            SparsityReport,
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import cameras, inference, loading, maps, output
+from . import cameras, inference, loading, maps, output, sparsity_report
 from .host import Host, Result
 
 
@@ -26,6 +26,7 @@ NODES: dict[str, GraphNode] = {
     "ManyView_ExportCOLMAP": GraphNode(output.run_export_colmap),
     "ManyView_DepthMaps": GraphNode(maps.run_depth_maps),
     "ManyView_Cameras": GraphNode(cameras.run_cameras),
+    "ManyView_SparsityReport": GraphNode(sparsity_report.run_sparsity_report),
 }
 
 LIVE_OPTIONS: dict[tuple[str, str], Callable[[Host], list[str]]] = {

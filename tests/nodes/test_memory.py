@@ -46,6 +46,7 @@ def test_what_fits_fits_and_no_more(model) -> None:
     assert largest_side(model, LOAD, 0) == 0
 
 
+@pytest.mark.filterwarnings("ignore:Warning only once")  # of PyTorch, when the meta device is first used
 @pytest.mark.parametrize(
     ("family", "dtype"), [("vggt", torch.bfloat16), ("vggt", torch.float32), ("pi3", torch.float16)]
 )
