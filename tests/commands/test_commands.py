@@ -79,7 +79,8 @@ def test_errors_are_one_sentence(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["evaluate", "--scenes", "0"], "must be at least 1, got 0"),
+        (["evaluate", "--frames", "0"], "at least 1, got '0'"),
+        (["evaluate", "--data", "moon"], "Unknown data set 'moon'; choose from synthetic"),
         (["evaluate", "--device", "nowhere"], "device must be auto"),
         (["render", "--out", "OUT", "--device", "nowhere"], "device must be auto"),
     ],

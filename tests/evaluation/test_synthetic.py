@@ -58,3 +58,17 @@ def test_sample(mini, root: Path) -> None:
     assert depth_errors(scene.depth, looked_up, looked_up > 0)["abs_rel"] < 0.08
     focal = np.array([entry["intrinsics"][0][0] for entry in truth["frames"]])
     np.testing.assert_allclose(scene.intrinsics[:, 0, 0] * sx, focal, rtol=0.1)
+
+
+def test_the_protocol_gives_the_same_numbers(mini, tmp_path: Path) -> None:
+    from manyview.evaluation.datasets.synthetic import Synthetic
+    from manyview.evaluation.methods.manyview import ManyViewMethod
+    from manyview.evaluation.results import collect
+    from manyview.evaluation.run import run_benchmark
+    from manyview.evaluation.store import RunFolder
+
+    benchmark, method, folder = Synthetic(4, 2, (112, 112)), ManyViewMethod(mini), RunFolder(tmp_path)
+    run_benchmark(benchmark, [method], folder)
+    found = collect(folder, [benchmark], [method], {})["benchmarks"][0]["methods"][0]["summary"]
+    expected = evaluate_synthetic(mini.model, scenes=2, frames=4, size=(112, 112))
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-12)

@@ -1,0 +1,67 @@
+"""Rendered scenes with fixed seeds that training never draws: no download, exact truth, the default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ...scene.geometry import unproject_depth
+from ...training.batches import draw_seeded_scenes, make_batch
+from ..scene import Card, EvaluationScene, ScoringRules, Truth
+from ..synthetic import FIRST_SEED
+
+CARD = Card(
+    name="synthetic",
+    title="ManyView synthetic scenes",
+    source="nothing to get: scenes are drawn from seeds and rendered",
+    licence="Apache-2.0, like everything here",
+    frames=f"seeds {FIRST_SEED:,} and on, one scene a seed; training draws its seeds below",
+)
+
+
+class Synthetic:
+    """`count` scenes of `frames` frames of `size` (H, W); a unit is the mean distance of what the first camera sees."""
+
+    card = CARD
+    rules = ScoringRules(("pairs", "trajectory", "depth", "points"), point_limit=10_000, f_threshold=0.05)
+
+    def __init__(
+        self,
+        frames: int = 8,
+        count: int = 64,
+        size: tuple[int, int] = (224, 224),
+        device: torch.device | str = "cpu",
+        first_seed: int = FIRST_SEED,
+    ) -> None:
+        if min(frames, count, *size) < 1:
+            raise ValueError(f"Frames, scenes and size must be at least 1, got {frames}, {count} and {size}.")
+        self.name = f"synthetic-{frames}"
+        self.frames = frames
+        self.count = count
+        self.size = size
+        self.device = device
+        self.first_seed = first_seed
+
+    def scenes(self) -> Sequence[str]:
+        """The seeds."""
+        return [str(self.first_seed + index) for index in range(self.count)]
+
+    def missing(self) -> list[str]:
+        """Nothing ever is."""
+        return []
+
+    @torch.no_grad()
+    def load(self, scene: str) -> EvaluationScene:
+        """Rendered on the device; exposure, blur and noise as in training."""
+        drawn = draw_seeded_scenes([int(scene)], self.frames, self.device)
+        batch = make_batch(*drawn, self.size, torch.Generator().manual_seed(int(scene)))
+        cameras, depth = batch.world_to_camera[0].double(), batch.depth[0].double()
+        truth = Truth(
+            world_to_camera=cameras.cpu().numpy(),
+            points=unproject_depth(depth, cameras, batch.intrinsics[0].double()).cpu().numpy(),
+            depth=batch.depth[0].cpu().numpy(),
+            valid=batch.valid[0].cpu().numpy().astype(bool),
+        )
+        names = tuple(f"{frame:03d}" for frame in range(self.frames))
+        return EvaluationScene(scene, batch.images[0], names, truth)
