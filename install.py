@@ -37,6 +37,8 @@ NEEDED = {
 OPTIONAL = {
     "triton": "faster kernels on an NVIDIA GPU (comes with PyTorch on Linux)",
 }
+# browsers of the Chromium family; tests/browser.py looks for the same
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
 class InstallError(Exception):
@@ -60,6 +62,7 @@ def main(argv=None):
         python = prepare(files, arguments.here)
         code = run_demo(python)
         if arguments.part == "test":
+            get_browser()
             code = run_checks(python) or code
         return code
     except InstallError as error:
@@ -220,6 +223,24 @@ def succeeds(command):
 def fingerprint(files):
     """One word a requirements file that changes with its content."""
     return [f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
+
+
+def get_browser():
+    """A Chromium for the tests of web pages: Debian's package when root may install it, otherwise a hint."""
+    if os.environ.get("MANYVIEW_CHROMIUM") or any(shutil.which(name) for name in BROWSERS):
+        return
+    if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        print("\nInstalling Debian's package chromium, for the tests of web pages", flush=True)
+        quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+        install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"]
+        for command in (["apt-get", "update", "-q"], install):
+            if subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL).returncode:
+                print("apt-get could not install chromium; see the lines above.")
+                break
+        else:
+            return
+    print("\nNo Chromium was found, so the tests of web pages will be skipped. To run them, install Chromium or Chrome")
+    print("(on Debian: sudo apt install chromium), or name one in the environment variable MANYVIEW_CHROMIUM.")
 
 
 # --- demo and checks ------------------------------------------------------------------------------------------------

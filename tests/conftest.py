@@ -1,12 +1,19 @@
 """Registers the checkout as the package `manyview` and offers what several tests need."""
 
+import importlib.util
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 runpy.run_path(str(ROOT / "__main__.py"), run_name="manyview_registration")
+
+_spec = importlib.util.spec_from_file_location("manyview_tests_browser", ROOT / "tests" / "browser.py")
+_browser = sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_browser)
+chromium, log, visit, serve = _browser.chromium, _browser.log, _browser.visit, _browser.serve
 
 
 @pytest.fixture(scope="session")

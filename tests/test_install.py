@@ -100,3 +100,50 @@ def test_torch_falls_back_to_pytorchs_cpu_index(install, monkeypatch: pytest.Mon
     with pytest.raises(install.InstallError, match="could not install torch"):
         install.install_torch(Path("python"))
     assert [install.TORCH_CPU_INDEX in arguments for arguments in install.asked] == [False, True, True]
+
+
+@pytest.fixture
+def no_browser(install, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """A Debian without a browser, where commands are only noted."""
+    commands = []
+    monkeypatch.delenv("MANYVIEW_CHROMIUM", raising=False)
+    monkeypatch.setattr(install.shutil, "which", lambda name: "/usr/bin/apt-get" if name == "apt-get" else None)
+    monkeypatch.setattr(install.os, "geteuid", lambda: 0, raising=False)
+    done = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(install.subprocess, "run", lambda command, **options: commands.append(command) or done)
+    return commands
+
+
+def test_root_gets_a_browser(install, no_browser: list[list[str]], capsys: pytest.CaptureFixture) -> None:
+    install.get_browser()
+    assert [command[1] for command in no_browser] == ["update", "install"] and no_browser[1][-1] == "chromium"
+    assert "skipped" not in capsys.readouterr().out
+
+
+def test_others_are_told_about_the_browser(
+    install, no_browser: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(install.os, "geteuid", lambda: 1000, raising=False)
+    install.get_browser()
+    assert not no_browser and "MANYVIEW_CHROMIUM" in capsys.readouterr().out
+
+
+def test_a_failing_apt_is_no_failure(
+    install, no_browser: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    failed = subprocess.CompletedProcess([], 100)
+    monkeypatch.setattr(install.subprocess, "run", lambda command, **options: no_browser.append(command) or failed)
+    install.get_browser()
+    shown = capsys.readouterr().out
+    assert len(no_browser) == 1 and "could not install" in shown and "skipped" in shown
+
+
+def test_a_browser_is_looked_for_by_the_names_the_tests_know(
+    install, no_browser: list[list[str]], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = ast.parse((root / "tests" / "browser.py").read_text())
+    names = next(node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "NAMES")
+    assert ast.literal_eval(names) == install.BROWSERS
+    monkeypatch.setattr(install.shutil, "which", lambda name: "/usr/bin/x" if name == "msedge" else None)
+    install.get_browser()
+    assert not no_browser
