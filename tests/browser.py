@@ -15,7 +15,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -133,7 +133,10 @@ def serve() -> Iterator[Callable[[dict[str, Path]], str]]:
 class _Handler(http.server.SimpleHTTPRequestHandler):
     """Files of several folders, each below its own prefix."""
 
-    extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
+    extensions_map: ClassVar[dict[str, str]] = {
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".mjs": "text/javascript",
+    }
 
     def __init__(self, *arguments: Any, folders: dict[str, Path]) -> None:
         self.folders = folders
