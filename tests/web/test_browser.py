@@ -1,5 +1,6 @@
 """The fixtures that browser tests stand on: they must notice what they are there to notice."""
 
+import http.client
 from pathlib import Path
 
 import pytest
@@ -23,23 +24,26 @@ def test_a_page_with_modules_and_webgl(visit, site: str) -> None:
 def test_complaints_are_noticed(visit, log, site: str) -> None:
     page = visit(f"{site}/page.html")
     page.evaluate("console.error('odd')")
-    page.evaluate("() => { setTimeout(() => { throw new Error('worse') }) }")
-    page.evaluate("fetch('no-such-file').then(() => new Promise((done) => setTimeout(done, 50)))")
+    with page.expect_event("pageerror"):
+        page.evaluate("() => { setTimeout(() => { throw new Error('worse') }) }")
+    with page.expect_event("console", lambda message: "404" in message.text):
+        page.evaluate("fetch('no-such-file')")
     assert [word for word in ("odd", "worse", "404") if not any(word in line for line in log.errors)] == []
     log.errors.clear()
 
 
 def test_requests_to_other_machines_are_noticed(visit, log, site: str) -> None:
     page = visit(f"{site}/page.html")
-    page.evaluate("fetch('http://192.0.2.1:9/x', {signal: AbortSignal.timeout(50)}).catch(() => 0)")
-    assert log.foreign == ["http://192.0.2.1:9/x"]
+    page.route("http://192.0.2.1/*", lambda route: route.fulfill(body="", headers={"Access-Control-Allow-Origin": "*"}))
+    page.evaluate("fetch('http://192.0.2.1/x')")
+    assert log.foreign == ["http://192.0.2.1/x"]
     log.foreign.clear()
-    log.errors.clear()
 
 
-def test_only_served_folders_are_served(visit, log, site: str, tmp_path: Path) -> None:
+def test_only_served_folders_are_served(site: str, tmp_path: Path) -> None:
     (tmp_path.parent / "secret.txt").write_text("secret")
-    page = visit(f"{site}/page.html")
-    for place in ("/secret.txt", f"/{site.rsplit('/', 1)[1]}/%2e%2e/secret.txt", "/some%20where/../secret.txt"):
-        assert page.evaluate("(url) => fetch(url).then((answer) => answer.status)", place) == 404
-    log.errors.clear()
+    for place in ("/secret.txt", "/some%20where/%2e%2e/secret.txt", "/some%20where/../secret.txt"):
+        connection = http.client.HTTPConnection(site.split("/")[2], timeout=10)
+        connection.request("GET", place)
+        assert connection.getresponse().status == 404
+        connection.close()
