@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--device", default="auto", help="cpu, cuda ... (default: auto)")
     model.add_argument("--precision", default="float32", help="float32, bfloat16, float16 or auto (default: float32)")
     model.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py:CLASS", help="methods of your own")
+    model.add_argument(
+        "--first-vggt-poses", action="store_true", help="pair errors as in the first VGGT evaluator and DA3's benchmark"
+    )
     run_ = parser.add_argument_group("run")
     run_.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (default: output/evaluation)")
     run_.add_argument("--predictions", type=Path, metavar="DIR", help="folder of predictions (default: in OUT)")
@@ -56,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int | None:
     """Check, predict, score, report."""
+    from dataclasses import replace
+
     from ..evaluation.datasets.catalog import open_benchmarks
     from ..nodes.load_model import choose_device
 
@@ -69,6 +74,9 @@ def run(arguments: argparse.Namespace) -> int | None:
         size=arguments.size,
         device=device,
     )
+    if arguments.first_vggt_poses:
+        for benchmark in benchmarks:
+            benchmark.rules = replace(benchmark.rules, relative_form="first_vggt")
     if arguments.check:
         return check(benchmarks)
     absent = [line for benchmark in benchmarks for line in benchmark.missing()]

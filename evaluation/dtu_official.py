@@ -6,11 +6,24 @@ thinned is random there, here it comes from a seed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .clouds import check_cloud, nearest
 
 MARGIN_MM = 60.0
+
+
+@dataclass(frozen=True)
+class DtuScan:
+    """What the evaluation needs of a scan; mm, DTU's world frame."""
+
+    scan: np.ndarray  # (S, 3), the structured-light points
+    mask: np.ndarray  # (X, Y, Z) bool, the observed volume (ObsMask)
+    bounds: np.ndarray  # (2, 3), its corners (BB)
+    resolution: float  # of its voxels (Res)
+    plane: np.ndarray  # (4,), the table (P)
 
 
 def thin(points: np.ndarray, distance: float = 0.2, seed: int = 0) -> np.ndarray:
@@ -30,34 +43,25 @@ def thin(points: np.ndarray, distance: float = 0.2, seed: int = 0) -> np.ndarray
     return points[kept]
 
 
-def dtu_errors(
-    predicted: np.ndarray,
-    scan: np.ndarray,
-    mask: np.ndarray,
-    bounds: np.ndarray,
-    resolution: float,
-    plane: np.ndarray,
-    *,
-    max_distance: float = 20.0,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Accuracy, completeness and overall of a predicted cloud (M, 3) against the scan (S, 3), in mm.
-
-    mask (X, Y, Z) bool, bounds (2, 3) and resolution describe the observed volume (ObsMask, BB, Res of the ObsMask
-    file), plane (4,) the table (P of the Plane file).
-    """
+def dtu_errors(predicted: np.ndarray, truth: DtuScan, *, max_distance: float = 20.0, seed: int = 0) -> dict[str, float]:
+    """Accuracy, completion (DTU says completeness) and their mean of a predicted cloud (M, 3), in mm."""
+    scan = truth.scan
     check_cloud(predicted, "predicted")
     check_cloud(scan, "true")
     predicted = thin(predicted, seed=seed)
-    low, high = np.asarray(bounds, np.float64)
+    low, high = np.asarray(truth.bounds, np.float64)
     # The margin of the reference is not symmetric: once below, twice above.
     inside = ((predicted >= low - MARGIN_MM) & (predicted < high + 2 * MARGIN_MM)).all(1)
     predicted = predicted[inside]
-    observed = predicted[lookup(mask, np.round((predicted - low) / resolution).astype(np.int64))]
-    above = scan[np.concatenate([scan, np.ones((len(scan), 1))], 1) @ np.ravel(plane) > 0]
+    observed = predicted[lookup(truth.mask, np.round((predicted - low) / truth.resolution).astype(np.int64))]
+    above = scan[np.concatenate([scan, np.ones((len(scan), 1))], 1) @ np.ravel(truth.plane) > 0]
     accuracy = mean_below(observed, scan, max_distance)
     completeness = mean_below(above, predicted, max_distance)
-    return {"accuracy": accuracy, "completeness": completeness, "overall": (accuracy + completeness) / 2}
+    return {
+        "dtu_accuracy": accuracy,
+        "dtu_completion": completeness,
+        "dtu_overall": (accuracy + completeness) / 2,
+    }
 
 
 def lookup(mask: np.ndarray, voxels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,11 @@ from typing import Any
 from .results import MAIN_METRICS
 from .style import MARKERS, PAGE_IN, Plot, colour, new_figure, style
 
-SHOWN = ("auc_3", "auc_30", "ate", "procrustes_ate", "abs_rel", "chamfer", "fastvggt_chamfer", "auc_5_trapezoid")
+SHOWN = (
+    *("auc_3", "auc_30", "ate", "procrustes_ate", "abs_rel", "chamfer", "fastvggt_chamfer", "dtu_overall"),
+    "auc_5_trapezoid",
+)
+UP, DOWN = "\u2191", "\u2193"  # which way is better
 LARGE_IS_GOOD = ("auc_", "f_score", "normal", "delta")
 
 
@@ -47,7 +51,7 @@ def accuracy_against(benchmark: Mapping[str, Any], cost: str, metrics: Sequence[
             interval = method["differences"].get(metric, {})
             bars = None
             if interval.get("low") is not None:
-                bars = [[max(0.0, interval["mean"] - interval["low"])], [max(0.0, interval["high"] - interval["mean"])]]
+                bars = [[interval["mean"] - interval["low"]], [interval["high"] - interval["mean"]]]
             axis.errorbar(
                 x,
                 summary[metric],
@@ -58,11 +62,13 @@ def accuracy_against(benchmark: Mapping[str, Any], cost: str, metrics: Sequence[
                 capsize=2,
                 label=method["name"],
             )
-        better = "higher is better" if metric.startswith(LARGE_IS_GOOD) else "lower is better"
-        axis.set_title(f"{MAIN_METRICS[metric]} ({better})")
+        axis.set_title(f"{MAIN_METRICS[metric]} {UP if metric.startswith(LARGE_IS_GOOD) else DOWN}")
         axis.set_xlabel("pairs computed, %" if cost == "density" else "forward pass, ms")
         axis.margins(0.12)
+        low, high = axis.get_ylim()
+        axis.set_ylim(max(low, 0.0), min(high, 102.0) if "%" in MAIN_METRICS[metric] else high)
     handles, labels = axes[0][0].get_legend_handles_labels()
+    handles = [handle[0] for handle in handles]  # without the bars
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
     what = "the share of query-key pairs that global attention computed" if cost == "density" else "the forward pass"
     caption = (

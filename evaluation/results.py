@@ -20,6 +20,8 @@ from .store import RunFolder, read_json, write_json
 MAIN_METRICS: dict[str, str] = {
     "auc_3": "AUC@3 %",
     "auc_5": "AUC@5 %",
+    "rra_5": "RRA@5 %",
+    "rta_5": "RTA@5 %",
     "auc_15": "AUC@15 %",
     "auc_30": "AUC@30 %",
     "auc_5_trapezoid": "AUC@5 %",
@@ -37,6 +39,9 @@ MAIN_METRICS: dict[str, str] = {
     "abs_rel": "AbsRel %",
     "delta_1": "delta<1.25 %",
     "fastvggt_chamfer": "CD (FastVGGT)",
+    "dtu_accuracy": "Acc. (DTU)",
+    "dtu_completion": "Comp. (DTU)",
+    "dtu_overall": "Overall (DTU)",
 }
 COSTS: dict[str, str] = {"density": "density %", "seconds": "s", "peak_memory_gib": "GiB"}
 

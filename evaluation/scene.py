@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
+from .dtu_official import DtuScan
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -20,6 +22,7 @@ class Truth:
     depth: np.ndarray | None = None  # (N, H, W)
     valid: np.ndarray | None = None  # (N, H, W) bool: pixels of depth and points that count
     cloud: np.ndarray | None = None  # (M, 3), a scan without pixels
+    dtu: DtuScan | None = None  # what DTU's official distance needs
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class EvaluationScene:
 class ScoringRules:
     """How the scenes of a benchmark are scored; see docs/evaluation.md for every definition.
 
-    metrics: any of "pairs", "trajectory", "procrustes", "depth", "points", "two_view", "scannet50".
+    metrics: any of "pairs", "trajectory", "procrustes", "depth", "points", "two_view", "scannet50",
+        "dtu_official".
     pooling: "pairs" pools the pairs of all scenes, "scenes" averages scenes, "groups" pools pairs inside each category
         and averages the categories.
     """
@@ -55,6 +59,7 @@ class ScoringRules:
     normals: bool = False
     point_limit: int | None = None  # corresponding pixels drawn at random, with a fixed seed; None: all
     f_threshold: float | None = None
+    relative_form: str = "relative"  # of poses, see metrics.pair_errors
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .alignment import Similarity, icp, umeyama
 from .clouds import cloud_errors, f_score, fastvggt_chamfer
+from .dtu_official import dtu_errors
 from .metrics import auc, depth_errors, pair_errors, share_below
 from .scene import EvaluationScene, Prediction, ScoringRules, Truth
 from .trajectory import fastvggt_errors, inverse, procrustes_ate, trajectory_errors
@@ -31,7 +32,9 @@ def score(scene: EvaluationScene, prediction: Prediction, rules: ScoringRules) -
     truth, numbers, pairs = scene.truth, {}, {}
     for metric in rules.metrics:
         if metric in ("pairs", "two_view"):
-            pairs = dict(zip(("rotation", "translation"), scored_pairs(prediction, truth), strict=True))
+            pairs = dict(
+                zip(("rotation", "translation"), scored_pairs(prediction, truth, rules.relative_form), strict=True)
+            )
             numbers |= pair_numbers(pairs["rotation"], pairs["translation"], rules.thresholds)
         elif metric in ("trajectory", "procrustes"):
             numbers |= trajectory_numbers(metric, prediction, truth)
@@ -41,6 +44,8 @@ def score(scene: EvaluationScene, prediction: Prediction, rules: ScoringRules) -
             numbers |= {name: 100 * value for name, value in errors.items()}
         elif metric == "points":
             numbers |= point_numbers(prediction, truth, rules)
+        elif metric == "dtu_official":
+            numbers |= dtu_errors(aligned_points(prediction, truth)[0], truth.dtu)
         elif metric == "scannet50":
             numbers |= scannet50_numbers(prediction, truth)
         else:
@@ -48,10 +53,10 @@ def score(scene: EvaluationScene, prediction: Prediction, rules: ScoringRules) -
     return Score({name: float(value) for name, value in numbers.items()}, pairs)
 
 
-def scored_pairs(prediction: Prediction, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
+def scored_pairs(prediction: Prediction, truth: Truth, form: str) -> tuple[np.ndarray, np.ndarray]:
     if prediction.world_to_camera is None:
         raise ValueError("The method gives no cameras, so their pairs cannot be scored.")
-    return pair_errors(prediction.world_to_camera, truth.world_to_camera)
+    return pair_errors(prediction.world_to_camera, truth.world_to_camera, form)
 
 
 def pair_numbers(rotation: np.ndarray, translation: np.ndarray, thresholds: tuple[int, ...]) -> dict[str, float]:
@@ -81,13 +86,7 @@ def trajectory_numbers(metric: str, prediction: Prediction, truth: Truth) -> dic
 
 def point_numbers(prediction: Prediction, truth: Truth, rules: ScoringRules) -> dict[str, float]:
     """Similarity over all valid pixels, then ICP, then distances (Spann3R, CUT3R, Pi3)."""
-    predicted = resized(prediction.world_points(), truth.valid.shape[1:])[truth.valid]
-    true = truth.points[truth.valid]
-    if len(true) == 0:
-        raise ValueError("No pixel of this scene has a true depth.")
-    if not np.isfinite(predicted).all():
-        raise ValueError(f"{np.count_nonzero(~np.isfinite(predicted).all(1))} predicted points are not finite.")
-    moved = umeyama(predicted, true).apply(predicted)
+    moved, true = aligned_points(prediction, truth)
     if rules.point_limit is not None and len(true) > rules.point_limit:
         chosen = np.random.default_rng(0).choice(len(true), rules.point_limit, replace=False)
         moved, true = moved[chosen], true[chosen]
@@ -97,6 +96,17 @@ def point_numbers(prediction: Prediction, truth: Truth, rules: ScoringRules) -> 
     if rules.f_threshold is not None:
         numbers |= {name: 100 * value for name, value in f_score(moved, true, rules.f_threshold).items()}
     return numbers
+
+
+def aligned_points(prediction: Prediction, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted points (M, 3) of all valid pixels after the similarity to the true ones, and those."""
+    predicted = resized(prediction.world_points(), truth.valid.shape[1:])[truth.valid]
+    true = truth.points[truth.valid]
+    if len(true) == 0:
+        raise ValueError("No pixel of this scene has a true depth.")
+    if not np.isfinite(predicted).all():
+        raise ValueError(f"{np.count_nonzero(~np.isfinite(predicted).all(1))} predicted points are not finite.")
+    return umeyama(predicted, true).apply(predicted), true
 
 
 def scannet50_numbers(prediction: Prediction, truth: Truth) -> dict[str, float]:

@@ -88,10 +88,10 @@ def procrustes_ate(predicted: np.ndarray, truth: np.ndarray) -> float:
 def fastvggt_errors(predicted_w2c: np.ndarray, truth_w2c: np.ndarray) -> dict[str, float]:
     """The ScanNet-50 numbers as FastVGGT publishes them: world_to_camera matrices taken for a trajectory.
 
-    After the similarity of the "centres" the first poses are made to coincide, as evo 1.31 to 1.34.2 did when both
-    options were on. Not an error of the cameras: report `trajectory_errors` beside it.
+    Both worlds become the first camera. After the similarity of the "centres" the first poses are made to coincide, as
+    evo 1.31 to 1.34.2 did when both options were on. Not an error of the cameras: report `trajectory_errors` beside it.
     """
-    predicted, truth = homogeneous(predicted_w2c), homogeneous(truth_w2c)
+    predicted, truth = (homogeneous(x) @ inverse(homogeneous(x)[:1]) for x in (predicted_w2c, truth_w2c))
     moved = umeyama(predicted[:, :3, 3], truth[:, :3, 3]).apply_to_cameras(predicted)
     moved = truth[:1] @ inverse(moved[:1]) @ moved
     return {f"legacy_{name}": value for name, value in pose_errors(moved, truth).items()}

@@ -9,7 +9,16 @@ from pathlib import Path
 import torch
 
 from ..scene import Benchmark
+from .co3d import Co3d
+from .dtu import Dtu
+from .eth3d import Eth3d
+from .nrgbd import NeuralRgbd
+from .re10k import RealEstate10K
+from .scannet import ScanNet50, ScanNet90, ScanNet1500
+from .seven_scenes import SevenScenes
 from .synthetic import Synthetic
+from .tanks import TanksAndTemples
+from .tum import TumDynamic
 
 
 @dataclass(frozen=True)
@@ -60,4 +69,35 @@ def whole(text: str) -> int:
     return int(text)
 
 
-DATASETS: dict[str, Callable[[Choice], list[Benchmark]]] = {"synthetic": synthetic}
+def tanks(choice: Choice) -> list[Benchmark]:
+    views = choice.frames or ("25", "50", "100", "200", "full")
+    return [TanksAndTemples(choice.root, None if text == "full" else whole(text)) for text in views]
+
+
+def scannet50(choice: Choice) -> list[Benchmark]:
+    return [ScanNet50(choice.root, whole(text)) for text in choice.frames or ("100", "300", "500", "1000")]
+
+
+def by_view(kind: Callable[..., Benchmark], *default: str) -> Callable[[Choice], list[Benchmark]]:
+    """One benchmark for each view that was asked for."""
+    return lambda choice: [kind(choice.root, view) for view in choice.views or default]
+
+
+def single(kind: Callable[[Path], Benchmark]) -> Callable[[Choice], list[Benchmark]]:
+    return lambda choice: [kind(choice.root)]
+
+
+DATASETS: dict[str, Callable[[Choice], list[Benchmark]]] = {
+    "synthetic": synthetic,
+    "re10k": single(RealEstate10K),
+    "co3d": by_view(Co3d, "pi3"),
+    "tanks": tanks,
+    "eth3d": single(Eth3d),
+    "7scenes": by_view(SevenScenes, "sparse", "dense"),
+    "nrgbd": by_view(NeuralRgbd, "sparse", "dense"),
+    "dtu": by_view(Dtu, "pi3"),
+    "scannet1500": single(ScanNet1500),
+    "scannet50": scannet50,
+    "scannet90": single(ScanNet90),
+    "tum": single(TumDynamic),
+}
