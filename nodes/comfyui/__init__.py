@@ -6,7 +6,7 @@ from .export import Cameras, DepthMaps, ExportCOLMAP, ExportPointCloud
 from .host import register_model_folder
 from .loading import LoadImages, LoadModel, Sparsity
 from .reconstruct import Reconstruct
-from .view import MakePointCloud, SparsityReport
+from .view import MakePointCloud, Preview, SparsityReport
 
 
 class ManyViewExtension(ComfyExtension):
@@ -22,6 +22,7 @@ class ManyViewExtension(ComfyExtension):
             Sparsity,
             Reconstruct,
             MakePointCloud,
+            Preview,
             ExportPointCloud,
             ExportCOLMAP,
             DepthMaps,

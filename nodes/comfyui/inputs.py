@@ -46,5 +46,7 @@ def widget(parameter: Parameter) -> Any:
     shared["tooltip"] += " 0: not set." if unset else ""
     shared |= {"default": 0 if unset else parameter.default, "min": low, "max": parameter.maximum}
     if parameter.kind == "int":
+        # The page lets an input named seed change after each run, unless it is told not to.
+        shared["control_after_generate"] = False if parameter.name == "seed" else None
         return io.Int.Input(parameter.name, **shared)
     return io.Float.Input(parameter.name, step=0.01, **shared)

@@ -1,4 +1,4 @@
-"""Point Cloud, Sparsity Report."""
+"""Point Cloud, Sparsity Report, Preview."""
 
 from typing import Any
 
@@ -82,3 +82,30 @@ class SparsityReport(io.ComfyNode):
     @classmethod
     def execute(cls, **inputs: Any) -> io.NodeOutput:
         return run("ManyView_SparsityReport", cls, inputs)
+
+
+class Preview(io.ComfyNode):
+    """Points and cameras on the page."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ManyView_Preview",
+            display_name="Preview Point Cloud & Cameras",
+            category=CATEGORY,
+            description="Points with their cameras: colour by photo, confidence, view or depth, point size, a slider "
+            "for confidence, single views, and a look through any camera.",
+            search_aliases=[*ALIASES, "3d viewer", "view point cloud", "camera frustum"],
+            is_output_node=True,
+            inputs=[
+                Scene.Input("scene", tooltip="From Sparse VGGT Inference."),
+                Points.Input(
+                    "points", optional=True, tooltip="From Point Cloud. Not connected: the points of the usual filters."
+                ),
+            ],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(cls, **inputs: Any) -> io.NodeOutput:
+        return run("ManyView_Preview", cls, inputs)

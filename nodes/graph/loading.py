@@ -1,12 +1,12 @@
 """The nodes that bring things in: images, a model, and how sparse its attention is."""
 
 import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 
-from ...models.catalog import CHECKPOINTS, SUFFIXES
+from ...models.catalog import CHECKPOINTS, SUFFIXES, Checkpoint
 from .. import parameters
 from ..load_images import load_images
 from ..load_model import choose_dtype, load_model
@@ -16,13 +16,13 @@ from .packets import image_of, views_packet
 
 logger = logging.getLogger(__name__)
 
-SAMPLE = "sample scene of ManyView"
+SAMPLES = {"sample scene of ManyView": "", "sample video of ManyView": "walk.mp4"}  # in the folder sample/
 NO_SCHEDULE = "none"
 
 
 def image_sources(host: Host) -> list[str]:
-    """What Load Images offers: the bundled sample, then folders and videos of the input folder."""
-    return [SAMPLE, *host.input_sources()]
+    """What Load Images offers: the bundled samples, then folders and videos of the input folder."""
+    return [*SAMPLES, *host.input_sources()]
 
 
 def model_names(host: Host) -> list[str]:
@@ -56,8 +56,8 @@ def fingerprint_images(host: Host, *, source: str, **options: Any) -> str:
 
 def source_path(host: Host, source: str) -> Path:
     """The folder or file of a name that Load Images offered."""
-    if source == SAMPLE:
-        return Path(__file__).resolve().parents[2] / "sample"
+    if source in SAMPLES:
+        return Path(__file__).resolve().parents[2] / "sample" / SAMPLES[source]
     return inside(host.input_folder, source)
 
 
@@ -71,8 +71,15 @@ def run_load_model(host: Host, *, model: str, precision: str) -> Result:
         folder=host.model_folder,
         progress=host.progress,
     )
-    notice = loaded.checkpoint.notice if loaded.checkpoint else f"{loaded.name}: its licence is its owner's."
+    known = known_checkpoint(model)
+    notice = known.notice if known else f"{loaded.name}: its licence is its owner's."
     return Result((host.hold(loaded),), {"text": [f"{notice}\n{loaded.report}"]})
+
+
+def known_checkpoint(model: str) -> Checkpoint | None:
+    """The checkpoint that a name or a file means: pi3, pi3.safetensors and pi3/model.safetensors are one."""
+    path = PurePosixPath(model)
+    return next((CHECKPOINTS[name] for name in (model, path.stem, path.parent.name) if name in CHECKPOINTS), None)
 
 
 def fingerprint_model(host: Host, *, model: str, **options: Any) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import cameras, inference, loading, maps, output, sparsity_report
+from . import cameras, inference, loading, maps, output, preview, sparsity_report
 from .host import Host, Result
 
 
@@ -22,6 +22,7 @@ NODES: dict[str, GraphNode] = {
     "ManyView_Sparsity": GraphNode(loading.run_sparsity, loading.fingerprint_sparsity),
     "ManyView_Reconstruct": GraphNode(inference.run_reconstruct),
     "ManyView_PointCloud": GraphNode(output.run_point_cloud),
+    "ManyView_Preview": GraphNode(preview.run_preview),
     "ManyView_ExportPointCloud": GraphNode(output.run_export),
     "ManyView_ExportCOLMAP": GraphNode(output.run_export_colmap),
     "ManyView_DepthMaps": GraphNode(maps.run_depth_maps),

@@ -25,7 +25,6 @@ import pytest
 from PIL import Image
 
 PACK = "My-Pack.v1.2"  # ComfyUI serves no web files of folders whose name has a space (aiohttp 3.14)
-LEFT_OUT = (".*", "output", "__pycache__", "tests", "*.part")
 START_S, RUN_S = 180, 300
 
 
@@ -116,12 +115,12 @@ def comfyui_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def base(root: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ComfyUI's base folder: our checkout among the custom nodes, photos, a model with random weights."""
+def base(archive: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ComfyUI's base folder: what the registry serves of us, photos, a model with random weights."""
     base = tmp_path_factory.mktemp("comfyui")
     for name in ("custom_nodes", "input", "output", "temp", "user", "models/manyview"):
         (base / name).mkdir(parents=True)
-    shutil.copytree(root, base / "custom_nodes" / PACK, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    shutil.copytree(archive, base / "custom_nodes" / PACK)
     shutil.copy(tiny_model, base / "models" / "manyview" / "tiny.safetensors")
     random = np.random.default_rng(0)
     for number, size in enumerate([(80, 60), (80, 60), (60, 80)]):

@@ -23,9 +23,10 @@ def test_images_of_a_folder(host: FolderHost, photos: Path, caplog: pytest.LogCa
 
 
 def test_sample_of_the_pack(host: FolderHost) -> None:
-    assert loading.image_sources(host)[0] == loading.SAMPLE
-    result = loading.run_load_images(host, source=loading.SAMPLE, limit=2, resolution=56)
-    assert len(result.outputs[0]["names"]) == 2 and result.ui["text"] == ["2 views"]
+    assert loading.image_sources(host) == list(loading.SAMPLES)
+    for source in loading.SAMPLES:
+        result = loading.run_load_images(host, source=source, limit=2, resolution=56)
+        assert len(result.outputs[0]["names"]) == 2 and result.ui["text"] == ["2 views"]
 
 
 def test_missing_and_empty_folders_say_so(host: FolderHost) -> None:
@@ -62,6 +63,12 @@ def test_model_of_a_file(host: FolderHost, tiny_model: Path) -> None:
     target.write_bytes(target.read_bytes() + b"1")
     assert loading.fingerprint_model(host, model="tiny.safetensors") != before
     assert loading.fingerprint_model(host, model="mini") == "mini"
+
+
+def test_known_weights_are_known_by_their_file_as_well() -> None:
+    for name in ("pi3", "pi3.safetensors", "pi3/model.safetensors"):
+        assert loading.known_checkpoint(name).name == "pi3"
+    assert loading.known_checkpoint("mine/model.safetensors") is None
 
 
 def test_missing_weights_name_address_and_folder(host: FolderHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,71 @@
+// What ComfyUI's page shows on our nodes: a line of text, the picker of Sparsity Report, the viewer of Preview.
+// Results come with the node's output, so everything also works without a page; this file only shows them.
+
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+
+const TEXT_NODES = [
+  "ManyView_LoadImages",
+  "ManyView_LoadModel",
+  "ManyView_Reconstruct",
+  "ManyView_PointCloud",
+  "ManyView_ExportPointCloud",
+  "ManyView_ExportCOLMAP",
+  "ManyView_DepthMaps",
+];
+
+app.registerExtension({
+  name: "ManyView.Nodes",
+  async nodeCreated(node) {
+    if (TEXT_NODES.includes(node.comfyClass)) {
+      showText(node);
+    } else if (node.comfyClass === "ManyView_SparsityReport") {
+      const { addPicker } = await import(new URL("picker.mjs", import.meta.url));
+      addPicker(node, { addWidget, onResult, fileUrl });
+    }
+  },
+});
+
+// The address of a file that a node names by {filename, subfolder, type}.
+function fileUrl(entry) {
+  return api.apiURL(`/view?${new URLSearchParams(entry)}`);
+}
+
+// A piece of page on a node. It holds no value: nothing is saved with the graph, and nothing moves the values of others.
+function addWidget(node, name, element, height) {
+  const widget = node.addDOMWidget(name, `manyview_${name}`, element, {
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: () => height(),
+  });
+  widget.serialize = false;
+  return widget;
+}
+
+// Calls show(output) after each run of the node, beside whatever else listens.
+function onResult(node, show) {
+  const before = node.onExecuted;
+  node.onExecuted = function (output) {
+    before?.apply(this, arguments);
+    show(output);
+  };
+}
+
+function showText(node) {
+  const element = document.createElement("pre");
+  element.style.cssText =
+    "margin:0;padding:6px 8px;box-sizing:border-box;width:100%;overflow:auto;white-space:pre-wrap;user-select:text;" +
+    "font:11px/1.4 system-ui,sans-serif;color:var(--input-text,#ddd);background:var(--comfy-input-bg,#222);border-radius:6px";
+  let widget = null;
+  onResult(node, (output) => {
+    const text = output?.text?.join("\n");
+    if (!text) return;
+    element.textContent = text;
+    if (widget) return;
+    const lines = () => Math.min(element.textContent.split("\n").length, 8);
+    widget = addWidget(node, "text", element, () => 16 + 16 * lines());
+    const [width, height] = node.computeSize();
+    node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
+    app.graph.setDirtyCanvas(true, true);
+  });
+}
