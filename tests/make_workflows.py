@@ -8,6 +8,7 @@ import json
 import runpy
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT.parent / "shared" / "comfyui_object_info.json"
@@ -189,7 +190,7 @@ def dense_against_sparse(info: dict[str, Any]) -> Graph:
         "be faster and stays dense, so it is set to 1 here. With hundreds of views leave it at 0.\n\n*Sparsity Report*: "
         "click a place in a view and run again to see where it looks.",
     )
-    rows = (("Dense", 0, {"method": "dense"}), ("Sparse", 760, {"method": "fast", "method__min_tokens": 1}))
+    rows = (("Dense", 0, {"method": "dense"}), ("Sparse", 1040, {"method": "balanced", "method__min_tokens": 1}))
     for title, top, chosen in rows:
         sparsity = graph.add("ManyView_Sparsity", (400, top), (330, 110), title=f"Sparsity Control ({title})", **chosen)
         scene = graph.add(
@@ -200,11 +201,11 @@ def dense_against_sparse(info: dict[str, Any]) -> Graph:
             images=(images, 0),
             sparsity=(sparsity, 0),
         )
-        points = graph.add("ManyView_PointCloud", (790, top + 440), (330, 250), scene=(scene, 0))
+        points = graph.add("ManyView_PointCloud", (790, top), (330, 280), scene=(scene, 0))
         graph.add(
             "ManyView_SparsityReport",
-            (1650, top),
-            (480, 640),
+            (1750, top),
+            (480, 900),
             scene=(scene, 0),
             model=(model, 0),
             sparsity=(sparsity, 0),
@@ -217,9 +218,8 @@ def dense_against_sparse(info: dict[str, Any]) -> Graph:
             points=(points, 0),
             title=f"Preview ({title})",
         )
-        graph.add("PreviewAny", (790, top), (330, 380), source=(scene, 7), title=f"Report ({title})")
-    graph.group("Dense: all pairs of tokens", (385, -60, 1760, 740), "#3f789e")
-    graph.group("Sparse: the blocks that matter", (385, 700, 1760, 740), "#8a6d3b")
+    graph.group("Dense: all pairs of tokens", (385, -70, 1860, 1010), "#3f789e")
+    graph.group("Sparse: the blocks that matter", (385, 970, 1860, 1010), "#8a6d3b")
     return graph
 
 
@@ -334,6 +334,128 @@ def vggt_1b(info: dict[str, Any]) -> Graph:
     return graph
 
 
+def photos_to_point_cloud(info: dict[str, Any]) -> dict[str, Any]:
+    """A subgraph blueprint: images in, a scene, its points and a PLY out, with the widgets that matter outside."""
+    graph = Graph(info)
+    model = graph.add("ManyView_LoadModel", (0, 0), (330, 150))
+    sparsity = graph.add("ManyView_Sparsity", (0, 220), (330, 110))
+    scene = graph.add("ManyView_Reconstruct", (400, 0), (340, 460), model=(model, 0), sparsity=(sparsity, 0))
+    points = graph.add("ManyView_PointCloud", (810, 0), (340, 260), scene=(scene, 0))
+    inside = Boundary(graph)
+    inside.take(scene, "images")
+    widgets = (
+        (model, "model"),
+        (sparsity, "method"),
+        (scene, "limit"),
+        (points, "confidence_percentile"),
+        (points, "max_points"),
+    )
+    for number, name in widgets:
+        inside.take(number, name)
+    for number, name in ((scene, "scene"), (points, "points"), (points, "ply"), (scene, "report")):
+        inside.give(number, name)
+    return inside.page_form("Photos to Point Cloud", "Photos of one scene to cameras and a coloured point cloud.")
+
+
+class Boundary:
+    """What of a graph is to be seen from outside, once it is a subgraph."""
+
+    INSIDE, OUTSIDE = -10, -20  # the page's numbers for the nodes that stand for inputs and outputs
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.inputs: list[dict[str, Any]] = []
+        self.outputs: list[dict[str, Any]] = []
+        self.links = [dict(zip(LINK, link, strict=True)) for link in graph.links]
+        self.values: list[Any] = []
+
+    def take(self, number: int, name: str) -> None:
+        """An input of a node is one of the subgraph."""
+        node = self.graph.nodes[number - 1]
+        slot = next(place for place, each in enumerate(node["inputs"]) if each["name"] == name)
+        kind, link = node["inputs"][slot]["type"], self._link(self.INSIDE, len(self.inputs), number, slot)
+        node["inputs"][slot]["link"] = link
+        self.links[-1]["type"] = kind
+        top = 20 * len(self.inputs)
+        self.inputs.append({"id": uuid(name), "name": name, "type": kind, "linkIds": [link], "pos": [-190, top]})
+        if "widget" in node["inputs"][slot]:
+            self.values.append(self.graph.prompt[str(number)]["inputs"][name])
+
+    def give(self, number: int, name: str) -> None:
+        """An output of a node is one of the subgraph."""
+        outputs = self.graph.nodes[number - 1]["outputs"]
+        slot = next(place for place, each in enumerate(outputs) if each["name"] == name)
+        link = self._link(number, slot, self.OUTSIDE, len(self.outputs))
+        outputs[slot]["links"].append(link)
+        self.links[-1]["type"] = outputs[slot]["type"]
+        place = [1250, 20 * len(self.outputs)]
+        self.outputs.append(
+            {"id": uuid(f"out {name}"), "name": name, "type": outputs[slot]["type"], "linkIds": [link], "pos": place}
+        )
+
+    def page_form(self, name: str, description: str) -> dict[str, Any]:
+        """A page with one node: the subgraph."""
+        number = uuid(name)
+        definition = {
+            "id": number,
+            "version": 1,
+            "state": {
+                "lastGroupId": 0,
+                "lastNodeId": len(self.graph.nodes) + 1,
+                "lastLinkId": len(self.links),
+                "lastRerouteId": 0,
+            },
+            "revision": 0,
+            "config": {},
+            "name": name,
+            "inputNode": {"id": self.INSIDE, "bounding": [-320, 0, 150, 40 + 20 * len(self.inputs)]},
+            "outputNode": {"id": self.OUTSIDE, "bounding": [1220, 0, 130, 40 + 20 * len(self.outputs)]},
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "widgets": [],
+            "nodes": self.graph.nodes,
+            "groups": [],
+            "links": self.links,
+            "extra": {},
+            "category": "3d",
+            "description": description,
+        }
+        return {
+            "revision": 0,
+            "last_node_id": len(self.graph.nodes) + 1,
+            "last_link_id": 0,
+            "nodes": [self._outer(number, name)],
+            "links": [],
+            "version": 0.4,
+            "definitions": {"subgraphs": [definition]},
+            "extra": {},
+        }
+
+    def _outer(self, number: str, name: str) -> dict[str, Any]:
+        inputs = [{"name": each["name"], "type": each["type"], "link": None} for each in self.inputs]
+        shown = [each for each in inputs if each["type"] in WIDGETS]
+        for each in shown:
+            each["widget"] = {"name": each["name"]}
+        outputs = [{"name": each["name"], "type": each["type"], "links": None} for each in self.outputs]
+        properties = {"proxyWidgets": [["-1", each["name"]] for each in shown], "cnr_id": "manyview", "ver": VERSION}
+        node = {"id": len(self.graph.nodes) + 1, "type": number, "pos": [0, 0], "size": [400, 240], "flags": {}}
+        node |= {"order": 0, "mode": 0, "inputs": inputs, "outputs": outputs, "title": name}
+        return {**node, "properties": properties, "widgets_values": self.values}
+
+    def _link(self, origin: int, slot: int, target: int, place: int) -> int:
+        number = len(self.links) + 1
+        self.links.append(dict(zip(LINK, (number, origin, slot, target, place, ""), strict=True)))
+        return number
+
+
+LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+
+
+def uuid(name: str) -> str:
+    """A number for a part of a subgraph, the same each time."""
+    return str(uuid5(NAMESPACE_URL, f"manyview/{name}"))
+
+
 WORKFLOWS = {
     "1_quick_start": quick_start,
     "2_dense_against_sparse": dense_against_sparse,
@@ -349,6 +471,7 @@ def files() -> dict[Path, dict[str, Any]]:
     """Every file that this program writes, and what it holds."""
     info = definitions()
     found = {ROOT / "example_workflows" / f"{name}.json": make(info).page_form() for name, make in WORKFLOWS.items()}
+    found[ROOT / "subgraphs" / "Photos to Point Cloud.json"] = photos_to_point_cloud(info)
     return found
 
 

@@ -1,0 +1,24 @@
+"""What the viewer on the page is given."""
+
+import json
+
+import numpy as np
+
+from manyview.nodes.graph.host import FolderHost
+from manyview.nodes.graph.packets import Packet, points_packet, scene_of
+from manyview.nodes.graph.preview import run_preview
+from manyview.nodes.point_cloud import point_cloud
+
+
+def test_points_and_cameras_are_files_of_the_temp_folder(host: FolderHost, scene: Packet) -> None:
+    cloud = point_cloud(scene_of(scene), max_points=50)
+    result = run_preview(host, scene=scene, points=points_packet(cloud))
+    ply, cameras = (host.temp_folder / each["filename"] for each in result.ui["manyview_preview"])
+    assert ply.read_bytes().startswith(b"ply") and result.ui["text"] == [f"{len(cloud)} points, 3 cameras"]
+    views = json.loads(cameras.read_text())["views"]
+    assert [view["name"] for view in views] == scene["names"] and np.shape(views[0]["pose"]) == (4, 4)
+
+
+def test_without_points_those_of_the_usual_filters(host: FolderHost, scene: Packet) -> None:
+    count = len(point_cloud(scene_of(scene)))
+    assert run_preview(host, scene=scene).ui["text"] == [f"{count:,} points, 3 cameras"]
