@@ -1,0 +1,42 @@
+"""Models of full size with random weights: for time and memory, which do not depend on what was learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ...models.checkpoints import LoadedModel, load_model
+from ...models.families import Config
+from ...models.pi3 import PI3, Pi3, Pi3Config
+from ...models.vggt import VGGT, VGGT_1B
+
+CONFIGS: dict[str, Config] = {"random-vggt-1b": VGGT_1B, "random-pi3": PI3}
+
+
+def random_model(name: str, dtype: torch.dtype, device: torch.device) -> LoadedModel:
+    """A full-size model whose weights are drawn from a seed on the device, tensor by tensor."""
+    return random_weights_model(CONFIGS[name], dtype, device)
+
+
+def random_weights_model(config: Config, dtype: torch.dtype, device: torch.device) -> LoadedModel:
+    """The same for any configuration."""
+    kind = Pi3 if isinstance(config, Pi3Config) else VGGT
+    with torch.device("meta"):
+        shapes = {key: tensor.shape for key, tensor in kind(config).state_dict().items()}
+    return load_model(drawn(shapes, device), dtype=dtype, device=device, config=config)
+
+
+def drawn(shapes: dict[str, torch.Size], device: torch.device) -> Iterator[tuple[str, Tensor]]:
+    """Norms are 1, biases 0, layer scales 0.1, everything else normal with 0.02."""
+    generator = torch.Generator(device).manual_seed(0)
+    for name, shape in shapes.items():
+        if name.endswith("gamma"):
+            yield name, torch.full(shape, 0.1, device=device)
+        elif name.endswith("bias"):
+            yield name, torch.zeros(shape, device=device)
+        elif len(shape) == 1:
+            yield name, torch.ones(shape, device=device)
+        else:
+            yield name, 0.02 * torch.randn(shape, device=device, generator=generator)
