@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error becomes one sentence and an exit code (0 ok, 1 failed, 2 bad input, 130 stopped)."""
     argv = list(sys.argv[1:] if argv is None else argv)
     arguments = build_parser(argv).parse_args(argv)
+    arguments.argv = argv
     try:
         return arguments.run(arguments) or OK
     except KeyboardInterrupt:

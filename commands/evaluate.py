@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--point-source", choices=("depth", "points"), help="where points come from (default: by model)")
     model.add_argument("--device", default="auto", help="cpu, cuda ... (default: auto)")
     model.add_argument("--precision", default="float32", help="float32, bfloat16, float16 or auto (default: float32)")
+    model.add_argument(
+        "--public",
+        nargs="+",
+        default=[],
+        metavar="KIND=FOLDER[,WEIGHTS][,OPTION=VALUE]",
+        help="public code: vggt, pi3, fastvggt, sparse-vggt or sparse-pi3 out of a checkout",
+    )
     model.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py:CLASS", help="methods of your own")
     model.add_argument(
         "--first-vggt-poses", action="store_true", help="pair errors as in the first VGGT evaluator and DA3's benchmark"
@@ -54,6 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run_.add_argument("--workers", type=positive, default=1, metavar="N", help="threads that score (default: 1)")
     run_.add_argument("--part", type=part, default=(1, 1), metavar="I/K", help="every K-th scene from the I-th on")
+    run_.add_argument("--ray", metavar="ADDRESS", help="spread over a Ray cluster that sees OUT, or local")
+    run_.add_argument(
+        "--parts", type=positive, metavar="K", help="with --ray, into so many (default: what fits at once)"
+    )
     run_.add_argument("--no-plots", action="store_true", help="no figures (they need matplotlib)")
 
 
@@ -108,17 +119,21 @@ def present(benchmark: Any) -> bool:
 
 def evaluate(arguments: argparse.Namespace, benchmarks: list, device: Any) -> None:
     from ..evaluation.methods.method import load_plugin
+    from ..evaluation.methods.public import PublicMethod, parse_public
     from ..evaluation.plots import evaluation_plots
     from ..evaluation.report import write_reports
     from ..evaluation.results import collect, difference_table, table, text_table, write_results
     from ..evaluation.run import RunOptions, run_benchmark
+    from ..evaluation.spread import spread
     from ..evaluation.store import RunFolder
     from ..evaluation.style import require_matplotlib, write_plot
     from ._progress_bars import ProgressBars
 
     if not arguments.no_plots:
         require_matplotlib()
-    methods = our_methods(arguments) + [load_plugin(text)() for text in arguments.plugin]
+    methods = our_methods(arguments)
+    methods += [PublicMethod(parse_public(text), device, arguments.precision) for text in arguments.public]
+    methods += [load_plugin(text)() for text in arguments.plugin]
     if len({method.name for method in methods}) < len(methods):
         raise ValueError("Two methods have the same name; give each model and setting once.")
     out = arguments.out or Path("output") / "evaluation"
@@ -127,7 +142,9 @@ def evaluate(arguments: argparse.Namespace, benchmarks: list, device: Any) -> No
     only = arguments.only
     options = RunOptions(only, arguments.part, arguments.keep == "all", arguments.workers)
     with ProgressBars() as progress:
-        for benchmark in benchmarks:
+        if arguments.ray:
+            spread(own_command(arguments), arguments.parts, arguments.ray, float(device.type == "cuda"), progress)
+        for benchmark in benchmarks:  # after --ray, only what a part may have left
             run_benchmark(benchmark, methods, folder, options, progress)
     if arguments.part != (1, 1):
         print(f"Part {arguments.part[0]} of {arguments.part[1]} is done; run once without --part to put all together.")
@@ -148,6 +165,21 @@ def evaluate(arguments: argparse.Namespace, benchmarks: list, device: Any) -> No
             if row["error"] is not None:
                 print(f"failed: {row['method']}, {row['scene']}: {row['error']}")
     print(f"\nEverything is in {out}; look at {out / 'report.html'} first.")
+
+
+def own_command(arguments: argparse.Namespace) -> list[str]:
+    """The words that start this command again, without those about Ray."""
+    import sys
+
+    words, kept = iter(arguments.argv), []
+    for word in words:
+        name = word.split("=")[0]
+        if name in ("--ray", "--parts"):
+            if "=" not in word:
+                next(words, None)
+            continue
+        kept.append(word)
+    return [sys.executable, str(Path(__file__).resolve().parents[1]), *kept]
 
 
 def our_methods(arguments: argparse.Namespace) -> list:
@@ -190,7 +222,6 @@ def conditions(arguments: argparse.Namespace, device: Any) -> dict[str, Any]:
     import datetime
     import importlib.util
     import platform
-    import sys
 
     import numpy
     import torch
@@ -199,7 +230,7 @@ def conditions(arguments: argparse.Namespace, device: Any) -> dict[str, Any]:
 
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
-        "command": "python . " + " ".join(sys.argv[1:]),
+        "command": "python . " + " ".join(arguments.argv),
         "device": gpu or f"CPU ({platform.processor() or platform.machine()})",
         "precision": str(choose_dtype(arguments.precision, device)).removeprefix("torch."),
         "torch": torch.__version__,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .alignment import Similarity, icp, umeyama
+from .alignment import DegenerateError, Similarity, icp, umeyama
 from .clouds import cloud_errors, f_score, fastvggt_chamfer
 from .dtu_official import dtu_errors
 from .metrics import auc, depth_errors, pair_errors, share_below
@@ -80,8 +80,19 @@ def trajectory_numbers(metric: str, prediction: Prediction, truth: Truth) -> dic
         raise ValueError("The predicted cameras are not finite.")
     predicted, true = inverse(prediction.world_to_camera), inverse(truth.world_to_camera)
     if metric == "trajectory":
+        if on_a_line(true[:, :3, 3]):
+            return {}  # also every pair of cameras: the scene says nothing about a trajectory
         return trajectory_errors(predicted, true)
     return {"procrustes_ate": procrustes_ate(predicted[:, :3, 3], true[:, :3, 3])}
+
+
+def on_a_line(centres: np.ndarray) -> bool:
+    """True if true camera centres (N, 3) do not determine an alignment."""
+    try:
+        umeyama(centres, centres)
+    except DegenerateError:
+        return True
+    return False
 
 
 def point_numbers(prediction: Prediction, truth: Truth, rules: ScoringRules) -> dict[str, float]:
