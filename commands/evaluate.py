@@ -6,7 +6,7 @@ scenes that failed are rows and are tried again.
 
   python . evaluate                                                   mini, dense, 64 rendered scenes of 8 and 24 frames
   python . evaluate --sparsity dense quality balanced fast paper-s25 paper-s50 paper-s75 --min-tokens 0 \\
-      --frames 8 24 48 --scenes 32 --device cuda --precision bfloat16 --workers 8 --keep poses --out OUT
+      --frames 8 24 48 --scenes 32 --device cuda --precision float32 --workers 8 --keep poses --out OUT
   python . evaluate --data 7scenes --root /data/7scenes --check       what is missing, and where to get it
   python . evaluate --data 7scenes --root /data/7scenes --view sparse --model pi3 --sparsity dense balanced
 
