@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 import torch
+from torch import Tensor
 
 from ...scene.geometry import unproject_depth
 from ...training.batches import draw_seeded_scenes, make_batch
+from ...training.renderer import FrameTables, render
 from ..scene import Card, EvaluationScene, ScoringRules, Truth
 from ..synthetic import FIRST_SEED
 
+PIXELS_AT_ONCE = 2**22
 CARD = Card(
     name="synthetic",
     title="ManyView synthetic scenes",
@@ -55,7 +59,7 @@ class Synthetic:
     def load(self, scene: str) -> EvaluationScene:
         """Rendered on the device; exposure, blur and noise as in training."""
         drawn = draw_seeded_scenes([int(scene)], self.frames, self.device)
-        batch = make_batch(*drawn, self.size, torch.Generator().manual_seed(int(scene)))
+        batch = make_batch(*drawn, self.size, torch.Generator().manual_seed(int(scene)), render_by_parts)
         cameras, depth = batch.world_to_camera[0].double(), batch.depth[0].double()
         truth = Truth(
             world_to_camera=cameras.cpu().numpy(),
@@ -65,3 +69,13 @@ class Synthetic:
         )
         names = tuple(f"{frame:03d}" for frame in range(self.frames))
         return EvaluationScene(scene, batch.images[0], names, truth)
+
+
+def render_by_parts(tables: FrameTables, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What `render` gives, a few frames at a time: 200 frames of 518 px at once would take tens of gigabytes."""
+    step = max(1, PIXELS_AT_ONCE // (height * width))
+    parts = []
+    for start in range(0, len(tables.origin), step):
+        some = {one.name: getattr(tables, one.name)[start : start + step] for one in fields(FrameTables)}
+        parts.append(render(FrameTables(**some), height, width))
+    return tuple(torch.cat(part) for part in zip(*parts, strict=True))

@@ -72,3 +72,13 @@ def test_the_protocol_gives_the_same_numbers(mini, tmp_path: Path) -> None:
     found = collect(folder, [benchmark], [method], {})["benchmarks"][0]["methods"][0]["summary"]
     expected = evaluate_synthetic(mini.model, scenes=2, frames=4, size=(112, 112))
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+
+
+def test_rendering_by_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from manyview.evaluation.datasets import synthetic
+
+    whole = synthetic.Synthetic(5, 1, (28, 42)).load("1000000")
+    monkeypatch.setattr(synthetic, "PIXELS_AT_ONCE", 2 * 28 * 42)
+    parts = synthetic.Synthetic(5, 1, (28, 42)).load("1000000")
+    assert whole.input_sha256() == parts.input_sha256()
+    np.testing.assert_array_equal(whole.truth.depth, parts.truth.depth)
