@@ -5,3 +5,4 @@ from .depth import write_depth
 from .glb import write_glb
 from .npz import read_npz, write_npz
 from .ply import write_ply
+from .viewer import write_cameras, write_viewer

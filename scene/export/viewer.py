@@ -1,0 +1,108 @@
+"""Files for ManyView's own 3D viewer (web/viewer.html): the cloud as PLY, and the cameras with small photos as JSON.
+
+cameras.json: {"format": "manyview-cameras", "version": 1, "axes": ..., "up": [x, y, z], "meters_per_unit": number or
+null, "cameras": [{"frame", "name", "size": [width, height], "intrinsics", "camera_to_world", "thumbnail"}, ...]}.
+Axes are glTF's, as in the PLY: x right, y up, z backward, and a camera looks along its own -z. `camera_to_world` is
+(4, 4), row by row. `intrinsics` (3, 3) are in pixels of `size`, measured from the image's top left corner, x right and
+y down. `thumbnail` is a data: address, so that the file stands alone wherever it is served from.
+"""
+
+import base64
+import io
+import json
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...models.progress import Progress
+from ..pointcloud import PointCloud
+from ..reconstruction import Reconstruction
+from ..upright import up_direction
+from .atomic import PathLike, new_file, new_folder
+from .axes import pose_to_y_up, to_y_up
+from .ply import write_ply
+
+LONGEST_PX, SHORTEST_PX = 512, 96
+ALL_PIXELS = 16e6  # of all thumbnails together: about 3 MB of JPEG
+QUALITY = 82
+
+
+def write_viewer(
+    cloud: PointCloud,
+    reconstruction: Reconstruction,
+    folder: PathLike,
+    *,
+    meters_per_unit: float | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Writes points.ply and cameras.json, which web/viewer.html shows."""
+    with new_folder(folder, overwrite) as partial:
+        write_ply(cloud, partial / "points.ply")
+        write_cameras(reconstruction, partial / "cameras.json", meters_per_unit=meters_per_unit, progress=progress)
+
+
+def write_cameras(
+    reconstruction: Reconstruction,
+    path: PathLike,
+    *,
+    meters_per_unit: float | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Writes the cameras alone, for a cloud that is a file already; see the top of this file for what it holds.
+
+    meters_per_unit: how long one unit of the scene is, where that is known; the viewer then measures in metres.
+    """
+    if meters_per_unit is not None and not (np.isfinite(meters_per_unit) and meters_per_unit > 0):
+        raise ValueError(f"meters_per_unit must be a positive number, got {meters_per_unit}; None says it is unknown.")
+    document = {
+        "format": "manyview-cameras",
+        "version": 1,
+        "axes": "glTF: x right, y up, z backward; a camera looks along its own -z",
+        "up": to_y_up(up_direction(reconstruction.camera_to_world)).round(6).tolist(),
+        "meters_per_unit": meters_per_unit,
+        "cameras": _cameras(reconstruction, progress),
+    }
+    with new_file(path, overwrite) as partial:
+        partial.write_text(json.dumps(document, separators=(",", ":"), allow_nan=False), encoding="utf-8")
+
+
+def thumbnail_px(frames: int, image_size: tuple[int, int]) -> int:
+    """Longer side of the thumbnails: smaller the more there are, never larger than the image."""
+    longer, shorter = max(image_size), min(image_size)
+    fitting = np.sqrt(ALL_PIXELS / max(frames, 1) * longer / shorter)
+    return int(min(max(fitting, SHORTEST_PX), LONGEST_PX, longer))
+
+
+def _cameras(reconstruction: Reconstruction, progress: Progress | None) -> list[dict[str, Any]]:
+    height, width = reconstruction.image_size
+    poses = pose_to_y_up(reconstruction.camera_to_world)
+    intrinsics = reconstruction.intrinsics.copy()
+    intrinsics[:, :2, 2] += 0.5 - reconstruction.pixel_center
+    longest = thumbnail_px(len(reconstruction), (height, width))
+    result = []
+    for frame, name in enumerate(reconstruction.names):
+        if progress is not None:
+            progress("thumbnails", frame, len(reconstruction))
+        result.append(
+            {
+                "frame": frame,
+                "name": name,
+                "size": [width, height],
+                "intrinsics": intrinsics[frame].tolist(),
+                "camera_to_world": poses[frame].tolist(),
+                "thumbnail": _data_address(reconstruction.images[frame], longest),
+            }
+        )
+    return result
+
+
+def _data_address(image: np.ndarray, longest: int) -> str:
+    """A JPEG of the image (H, W, 3), shrunk to `longest` pixels on its longer side, as a data: address."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,111 @@
+/**
+ * Talks with the page around this one by messages; README.md lists them. Only the parent's messages are taken, and only
+ * those of its own origin unless the address names another (?origin=https://...).
+ */
+import { problemText } from "./messages.mjs";
+import { Problem } from "./problem.mjs";
+import { screenshot } from "./screenshot.mjs";
+
+/** @typedef {import("./viewer.mjs").Viewer} Viewer */
+
+export class Embedder {
+    /** @param {Viewer} viewer @param {string} origin of the page around */
+    constructor(viewer, origin) {
+        this.viewer = viewer;
+        this.origin = origin;
+        window.addEventListener("message", (event) => this.receive(event));
+        this.tell();
+    }
+
+    /** @param {MessageEvent} event */
+    async receive({ data, source, origin }) {
+        if (source !== window.parent || origin !== this.origin || typeof data?.manyview !== "string") return;
+        if (!Object.hasOwn(REQUESTS, data.manyview)) return;
+        const { id = null } = data;
+        try {
+            const value = await REQUESTS[data.manyview](this.viewer, data);
+            this.send({ manyview: "reply", id, ok: true, value: value ?? null });
+        } catch (error) {
+            this.send({ manyview: "reply", id, ok: false, error: problemText(error) });
+        }
+    }
+
+    /** @param {Record<string, any>} message */
+    send(message) {
+        window.parent.postMessage(message, this.origin);
+    }
+
+    /** Tell the page around what happens here. */
+    tell() {
+        const { viewer } = this;
+        const event = (/** @type {string} */ name, /** @type {Record<string, any>} */ about) => this.send({ manyview: "event", name, ...about });
+        viewer.on("progress", (progress) => event("progress", { progress }));
+        viewer.on("cloud", () => event("loaded", { state: state(viewer) }));
+        viewer.on("problem", (problem) => event("problem", { text: problemText(problem) }));
+        viewer.on("options", (options) => event("options", { options }));
+        viewer.on("current", (frame) => event("camera", { frame, name: viewer.cameraOf.get(frame)?.name ?? null }));
+        viewer.on("pick", (point) => {
+            if (point) event("point", { point });
+            const { units, meters, points } = viewer.measure;
+            if (units !== null) event("distance", { units, meters, points });
+        });
+        viewer.on("scale", (scale) => event("scale", scale));
+        event("ready", {});
+    }
+}
+
+/** @type {Record<string, (viewer: Viewer, message: Record<string, any>) => any>} */
+const REQUESTS = {
+    async load(viewer, { cloud, cameras, options, keepView }) {
+        if (options) viewer.setOptions(options);
+        await viewer.load({ cloud, cameras, keepView });
+        return state(viewer);
+    },
+    options: (viewer, { options }) => viewer.setOptions(options || {}),
+    state: (viewer) => state(viewer),
+    home: (viewer) => viewer.navigation.home(),
+    view(viewer, { side }) {
+        if (!["top", "front", "side"].includes(side)) throw new Problem("option.value", { name: "side", value: String(side) });
+        viewer.navigation.lookFrom(side);
+    },
+    look(viewer, { frame }) {
+        if (!viewer.cameraOf.has(frame)) throw new Problem("option.value", { name: "frame", value: String(frame) });
+        viewer.navigation.look(frame);
+    },
+    leave: (viewer) => viewer.navigation.leave(),
+    pick: (viewer, { x, y }) => viewer.picking.pickAt(x, y),
+    measure: (viewer, { active = true }) => viewer.setMeasuring(Boolean(active)),
+    scale: (viewer, { metersPerUnit }) => viewer.setScale(metersPerUnit),
+    screenshot: (viewer) => screenshot(viewer),
+};
+
+/** All that a page around may want to know or keep. @param {Viewer} viewer */
+export function state(viewer) {
+    const { cloud, set, view, navigation, measure, options, shown, pace, layout } = viewer;
+    return {
+        points: cloud ? cloud.count : 0,
+        shown,
+        dropped: cloud ? cloud.dropped : 0,
+        frames: [...viewer.frames],
+        cameras: set.cameras.length,
+        options: { ...options },
+        current: navigation.current,
+        looking: navigation.looking,
+        view: {
+            position: [...view.pose.eye],
+            target: [...view.pivot],
+            quaternion: [...view.pose.rotation],
+            up: [...layout.up],
+            tangents: view.tangents,
+            projection: view.isParallel ? "orthographic" : "perspective",
+        },
+        measure: {
+            points: measure.points,
+            units: measure.units,
+            meters: measure.meters,
+            metersPerUnit: measure.metersPerUnit,
+        },
+        framesPerSecond: pace.rate,
+        settled: !viewer.isBusy && !view.flight && !viewer.requested && !viewer.pendingPhotos && !viewer.counting,
+    };
+}

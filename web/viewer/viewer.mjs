@@ -1,0 +1,324 @@
+/** The viewer without its panels: what is shown, from where, and the loop that draws it when something has changed. */
+import { forward } from "./cameras.mjs";
+import { frameColors } from "./color_maps.mjs";
+import { lines, photos } from "./decorations.mjs";
+import { Layout } from "./layout.mjs";
+import { loadCameras, loadCloud } from "./loading.mjs";
+import { Measure } from "./measure.mjs";
+import { Navigation } from "./navigation.mjs";
+import { checkOption, initialOptions } from "./options.mjs";
+import { Pace } from "./pace.mjs";
+import { Picking } from "./picking.mjs";
+import { Problem } from "./problem.mjs";
+import { Renderer } from "./renderer.mjs";
+import { Signals } from "./signals.mjs";
+import { backgroundOf } from "./theme.mjs";
+import { View } from "./view.mjs";
+
+/** @typedef {import("./cameras.mjs").CameraSet} CameraSet */
+
+/** @type {CameraSet} */
+const NO_CAMERAS = { cameras: [], up: null, metersPerUnit: null };
+
+/**
+ * Signals: canvas (a new one), progress, cloud (something else is shown), problem, lost (the browser took the context
+ * away), options (the changed ones), count (points shown), view, current and hover (frames), pick (a point), scale,
+ * tick (before a picture is drawn, in ms), frame (after it).
+ */
+export class Viewer extends Signals {
+    /** @param {HTMLElement} stage the canvas is put into it */
+    constructor(stage) {
+        super();
+        this.stage = stage;
+        this.options = initialOptions();
+        this.view = new View();
+        this.measure = new Measure();
+        this.pace = new Pace();
+        this.navigation = new Navigation(this);
+        this.picking = new Picking(this);
+        /** @type {import("./cloud.mjs").Cloud | null} */
+        this.cloud = null;
+        /** @type {CameraSet} */
+        this.set = NO_CAMERAS;
+        this.pixels = [1, 1];
+        this.shown = 0;
+        this.isBusy = false;
+        this.pendingPhotos = 0;
+        this.start();
+        this.arrange();
+        new ResizeObserver(() => this.resize()).observe(stage);
+    }
+
+    /** A canvas with its renderer; again after the browser took the context away. */
+    start() {
+        this.canvas?.remove();
+        this.canvas = document.createElement("canvas");
+        this.canvas.tabIndex = 0;
+        this.canvas.addEventListener("webglcontextlost", (event) => {
+            event.preventDefault();
+            this.renderer = null;
+            this.emit("lost");
+        });
+        this.stage.prepend(this.canvas);
+        this.renderer = new Renderer(this.canvas);
+        this.emit("canvas", this.canvas);
+        this.resize();
+        if (this.layout) {
+            this.renderer.points.setCloud(this.cloud);
+            this.loadPhotos();
+            this.arrange();
+        }
+    }
+
+    resize() {
+        const { clientWidth: width, clientHeight: height } = this.stage;
+        if (!width || !height || !this.renderer) return;
+        this.pixels = [width, height];
+        this.view.aspect = width / height;
+        this.renderer.resize(width, height, window.devicePixelRatio || 1);
+        if (this.layout && this.navigation.isHome) this.navigation.home(true);
+        this.invalidate();
+    }
+
+    /**
+     * Show other files. Whatever fails is told by the signal "problem" and thrown; what was shown stays.
+     *
+     * @param {{cloud?: import("./loading.mjs").Source | null, cameras?: any, keepView?: boolean}} what
+     */
+    async load({ cloud = null, cameras = null, keepView = false }) {
+        this.abort?.abort();
+        const abort = new AbortController();
+        this.abort = abort;
+        this.isBusy = true;
+        this.emit("progress", { bytes: 0, total: null, points: 0, announced: 0 });
+        try {
+            const set = cameras ? await loadCameras(cameras, abort.signal) : NO_CAMERAS;
+            const found = cloud ? await loadCloud(cloud, (done) => this.emit("progress", done), abort.signal) : null;
+            abort.signal.throwIfAborted();
+            this.show(found, set, keepView);
+        } catch (error) {
+            if (abort.signal.aborted) return;
+            this.isBusy = false;
+            const problem = error instanceof RangeError ? new Problem("file.memory") : error;
+            this.emit("problem", problem);
+            throw problem;
+        }
+    }
+
+    /** Other cameras for the cloud that is shown. @param {any} cameras */
+    async loadCamerasOnly(cameras) {
+        try {
+            this.show(this.cloud, await loadCameras(cameras, new AbortController().signal), false);
+        } catch (problem) {
+            this.emit("problem", problem);
+            throw problem;
+        }
+    }
+
+    /** @param {import("./cloud.mjs").Cloud | null} cloud @param {CameraSet} set @param {boolean} keepView */
+    show(cloud, set, keepView) {
+        const isFirst = !this.cloud && !this.set.cameras.length;
+        this.isBusy = false;
+        this.cloud = cloud;
+        this.set = set;
+        this.measure.clear();
+        if (set.metersPerUnit || !keepView) this.measure.metersPerUnit = set.metersPerUnit;
+        this.renderer?.points.setCloud(cloud);
+        this.nameFrames();
+        this.loadPhotos();
+        this.arrange();
+        this.pace.reset(cloud ? cloud.count : 0);
+        if (!keepView || isFirst) {
+            this.navigation.setCurrent(null);
+            this.navigation.home(true);
+        }
+        this.emit("cloud");
+        this.emit("pick");
+    }
+
+    /** Frames that have a camera or points, each with its colour. */
+    nameFrames() {
+        const counts = this.cloud ? this.cloud.frameCounts : new Map();
+        const frames = new Set([...this.set.cameras.map((camera) => camera.frame), ...counts.keys()]);
+        this.frames = [...frames].sort((a, b) => a - b);
+        const colors = frameColors(this.frames.length);
+        /** @type {Map<number, import("./color_maps.mjs").Color>} */
+        this.colors = new Map(this.frames.map((frame, i) => [frame, colors[i]]));
+        this.cameraOf = new Map(this.set.cameras.map((camera) => [camera.frame, camera]));
+    }
+
+    /** Photos come one by one; each is drawn when it is there. */
+    loadPhotos() {
+        const { renderer, set } = this;
+        if (!renderer) return;
+        renderer.photos.prepare(set.cameras.length);
+        this.pendingPhotos = 0;
+        set.cameras.forEach(({ thumbnail }, layer) => {
+            if (!thumbnail) return;
+            this.pendingPhotos += 1;
+            const photo = new Image();
+            photo.src = thumbnail;
+            photo.decode().then(() => {
+                if (this.set === set && this.renderer === renderer) renderer.photos.put(layer, photo);
+            }).catch(() => { /* the frustum stays empty */ }).finally(() => {
+                if (this.set === set && this.renderer === renderer) this.pendingPhotos -= 1;
+                this.invalidate();
+            });
+        });
+    }
+
+    /** @param {Record<string, any>} changes */
+    setOptions(changes) {
+        const checked = Object.entries(changes).map(([name, value]) => [name, checkOption(name, value)]);
+        const changed = Object.fromEntries(checked.filter(([name, value]) =>
+            JSON.stringify(this.options[name]) !== JSON.stringify(value)));
+        if (!Object.keys(changed).length) return;
+        Object.assign(this.options, changed);
+        this.arrange();
+        this.emit("options", changed);
+    }
+
+    // --- measuring ---
+
+    /** @param {boolean} isOn */
+    setMeasuring(isOn) {
+        if (isOn === this.measure.active) return;
+        this.measure.active = isOn;
+        if (isOn) this.measure.clear();
+        this.emit("measuring");
+        this.invalidate();
+    }
+
+    clearPoints() {
+        this.measure.clear();
+        this.emit("pick", null);
+        this.invalidate();
+    }
+
+    /** The measured distance is really so long. @param {number} value @param {any} unit */
+    calibrate(value, unit) {
+        if (!this.measure.calibrate(value, unit)) return;
+        const { metersPerUnit, meters, units, points } = this.measure;
+        this.emit("scale", { metersPerUnit, meters, units, points });
+        this.invalidate();
+    }
+
+    /** One unit is so many metres; null: unknown. @param {number | null} metersPerUnit */
+    setScale(metersPerUnit) {
+        if (metersPerUnit !== null && !(metersPerUnit > 0 && Number.isFinite(metersPerUnit))) {
+            throw new Problem("option.value", { name: "metersPerUnit", value: String(metersPerUnit) });
+        }
+        this.measure.metersPerUnit = metersPerUnit;
+        this.emit("scale", { metersPerUnit, meters: null, units: null, points: [] });
+        this.invalidate();
+    }
+
+    // --- what follows from cloud, cameras and options ---
+
+    /** Everything that follows from cloud, cameras and options. */
+    arrange() {
+        const { options, set, cloud } = this;
+        if (!this.colors) this.nameFrames();
+        const key = `${options.up}`;
+        if (!this.layout || this.layoutOf !== set || this.layoutCloud !== cloud || this.layoutKey !== key) {
+            this.layout = new Layout(cloud, set, options.up);
+            this.depths = cloud ? this.layout.depths(cloud) : null;
+            [this.layoutOf, this.layoutCloud, this.layoutKey] = [set, cloud, key];
+        }
+        this.view.up = this.layout.up;
+        this.view.parallel = options.projection === "orthographic";
+        this.hidden = new Set(options.frames ? this.frames.filter((frame) => !options.frames.includes(frame)) : []);
+        this.least = this.leastConfidence();
+        this.box = this.clipBox();
+        this.background = backgroundOf(options.background);
+        this.range = { depth: this.depths && this.depths.map(Math.log), height: this.layout.heights }[options.color] || null;
+        this.renderer?.points.setTable(...this.frameTable());
+        this.decorate();
+        clearTimeout(this.counting);
+        this.counting = window.setTimeout(() => this.countShown(), cloud && cloud.count > 3e5 ? 60 : 0);
+        this.invalidate();
+    }
+
+    /** Lines and photos, which also follow the frame that is marked. */
+    decorate() {
+        const { layout, options, colors, hidden } = this;
+        const { current, hovered } = this.navigation;
+        const situation = { layout, options, colors, hidden, current, hovered, isDark: this.background.isDark };
+        this.renderer?.lines.setLines(lines(situation));
+        this.renderer?.photos.setPhotos(photos(situation));
+        this.invalidate();
+    }
+
+    leastConfidence() {
+        const { options, cloud } = this;
+        if (!cloud || !cloud.confidence) return -Infinity;
+        return options.confidenceBy === "value" ? Math.fround(options.confidenceValue) : cloud.confidenceAt(options.confidenceRank);
+    }
+
+    clipBox() {
+        const { low, high } = this.layout;
+        const clip = this.options.clip || [[0, 1], [0, 1], [0, 1]];
+        const at = (/** @type {number} */ axis, /** @type {number} */ share) => {
+            if (share <= 0) return -3e38;
+            if (share >= 1) return 3e38;
+            return low[axis] + share * (high[axis] - low[axis]);
+        };
+        return { low: clip.map((range, axis) => at(axis, range[0])), high: clip.map((range, axis) => at(axis, range[1])) };
+    }
+
+    countShown() {
+        this.counting = 0;
+        const { cloud, least, hidden, box, options, layout } = this;
+        const inBox = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ z) => layout.axes.every((axis, i) => {
+            const place = axis[0] * x + axis[1] * y + axis[2] * z;
+            return place >= box.low[i] && place <= box.high[i];
+        });
+        this.shown = cloud ? cloud.countShown(least, hidden, options.clip ? inBox : null) : 0;
+        this.emit("count", this.shown);
+    }
+
+    /** What the points' shader reads of each frame: see points_pass.mjs. @returns {[Float32Array, number]} */
+    frameTable() {
+        const rows = Math.floor((this.frames.at(-1) ?? 0) / 256) + 1;
+        const data = new Float32Array(rows * 256 * 3 * 4);
+        for (const frame of this.frames) {
+            const camera = this.cameraOf.get(frame);
+            const at = frame * 12;
+            data[at + 3] = this.hidden.has(frame) ? 0 : camera ? 2 : 1;
+            data.set(this.colors.get(frame).map((value) => value / 255), at + 8);
+            if (!camera) continue;
+            data.set(camera.position, at);
+            data.set([...forward(camera), 1 / Math.sqrt(camera.focal[0] * camera.focal[1])], at + 4);
+        }
+        return [data, rows];
+    }
+
+    /** @returns {import("./renderer.mjs").Scene} */
+    scene() {
+        const { view, layout, options, cloud, least, range, box, background } = this;
+        const decorations = this.navigation.looking === null;
+        return { view, layout, options, cloud, least, range, box, background: background.colors, decorations };
+    }
+
+    /** Draw soon. */
+    invalidate() {
+        if (this.requested) return;
+        this.requested = requestAnimationFrame((now) => {
+            this.requested = 0;
+            this.draw(now);
+        });
+    }
+
+    /** @param {number} now */
+    draw(now) {
+        if (!this.renderer || !this.layout) return;
+        const isFlying = this.view.step(now);
+        if (isFlying) this.pace.touch(now);
+        this.emit("tick", now);
+        this.renderer.draw(this.scene(), this.pace.points(now));
+        this.pace.drawn(now);
+        this.emit("frame");
+        if (isFlying) this.emit("view");
+        if (isFlying || this.pace.isMoving(now)) this.invalidate();
+    }
+}
