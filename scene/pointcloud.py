@@ -32,8 +32,8 @@ class PointCloud:
     def __len__(self) -> int:
         return len(self.points)
 
-    def take(self, index: np.ndarray) -> PointCloud:
-        """The points of an index or boolean mask."""
+    def take(self, index: np.ndarray | slice) -> PointCloud:
+        """The points of an index, a boolean mask or a slice."""
         return PointCloud(
             self.points[index], self.colors[index], self.confidence[index], self.frame[index], self.pixel[index]
         )

@@ -18,6 +18,7 @@ from PIL import Image
 from ...models.progress import Progress
 from ..pointcloud import PointCloud
 from ..reconstruction import Reconstruction
+from ..render import surface_normals
 from ..upright import up_direction
 from .atomic import PathLike, new_file, new_folder
 from .axes import pose_to_y_up, to_y_up
@@ -26,6 +27,7 @@ from .ply import write_ply
 LONGEST_PX, SHORTEST_PX = 512, 96
 ALL_PIXELS = 16e6  # of all thumbnails together: about 3 MB of JPEG
 QUALITY = 82
+CHUNK = 500_000  # points whose normals are found at a time
 
 
 def write_viewer(
@@ -37,9 +39,9 @@ def write_viewer(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Writes points.ply and cameras.json, which web/viewer.html shows."""
+    """Writes points.ply, with normals, and cameras.json, which web/viewer.html shows."""
     with new_folder(folder, overwrite) as partial:
-        write_ply(cloud, partial / "points.ply")
+        write_ply(cloud, partial / "points.ply", normals=_normals(cloud, reconstruction))
         write_cameras(reconstruction, partial / "cameras.json", meters_per_unit=meters_per_unit, progress=progress)
 
 
@@ -74,6 +76,15 @@ def thumbnail_px(frames: int, image_size: tuple[int, int]) -> int:
     longer, shorter = max(image_size), min(image_size)
     fitting = np.sqrt(ALL_PIXELS / max(frames, 1) * longer / shorter)
     return int(min(max(fitting, SHORTEST_PX), LONGEST_PX, longer))
+
+
+def _normals(cloud: PointCloud, reconstruction: Reconstruction) -> np.ndarray:
+    """Unit normals (M, 3) float32, by which the viewer hides surfaces that are seen from behind."""
+    normals = np.empty_like(cloud.points)
+    for start in range(0, len(cloud), CHUNK):
+        part = slice(start, start + CHUNK)
+        normals[part] = surface_normals(cloud.take(part), reconstruction)
+    return normals
 
 
 def _cameras(reconstruction: Reconstruction, progress: Progress | None) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
 /** Mouse, touch and pen on the canvas: turn, shift, zoom to the pointer, pick. */
-import { add, dot, scale, subtract } from "./matrices.mjs";
+import { add, dot, scale, subtract } from "./scene/matrices.mjs";
 
 /** @typedef {import("./viewer.mjs").Viewer} Viewer */
 

@@ -2,9 +2,9 @@
  * Talks with the page around this one by messages; README.md lists them. Only the parent's messages are taken, and only
  * those of its own origin unless the address names another (?origin=https://...).
  */
-import { problemText } from "./messages.mjs";
-import { Problem } from "./problem.mjs";
-import { screenshot } from "./screenshot.mjs";
+import { Problem } from "./data/problem.mjs";
+import { problemText } from "./ui/messages.mjs";
+import { screenshot } from "./ui/screenshot.mjs";
 
 /** @typedef {import("./viewer.mjs").Viewer} Viewer */
 

@@ -1,5 +1,5 @@
 /** Files that are dropped on the page or chosen: a PLY file, a JSON file of cameras, or both. */
-import { Problem } from "./problem.mjs";
+import { Problem } from "./data/problem.mjs";
 
 /** @typedef {import("./viewer.mjs").Viewer} Viewer */
 

@@ -1,23 +1,23 @@
 /** Puts the page together: viewer, tools, panels, and what the address asks for (README.md lists the parameters). */
-import { actions } from "./actions.mjs";
 import { Controls } from "./controls.mjs";
-import { follow } from "./controls_panel.mjs";
-import { h } from "./dom.mjs";
 import { Embedder } from "./embedder.mjs";
 import { acceptDrops, openFiles } from "./files.mjs";
-import { Filmstrip } from "./filmstrip.mjs";
-import { help } from "./help.mjs";
 import { Keys } from "./keys.mjs";
-import { legend } from "./legend.mjs";
-import { lookBar } from "./look_bar.mjs";
-import { messages, problemText } from "./messages.mjs";
-import { OPTIONS } from "./options.mjs";
-import { overlay } from "./overlay.mjs";
-import { panel } from "./panel.mjs";
-import { pointCard } from "./point_card.mjs";
-import { status } from "./status.mjs";
-import { chooseLanguage, t } from "./strings.mjs";
-import { toolbar } from "./toolbar.mjs";
+import { OPTIONS } from "./scene/options.mjs";
+import { actions } from "./ui/actions.mjs";
+import { h } from "./ui/dom.mjs";
+import { Filmstrip } from "./ui/filmstrip.mjs";
+import { help } from "./ui/help.mjs";
+import { legend } from "./ui/legend.mjs";
+import { lookBar } from "./ui/look_bar.mjs";
+import { messages, problemText } from "./ui/messages.mjs";
+import { follow } from "./ui/option_controls.mjs";
+import { overlay } from "./ui/overlay.mjs";
+import { panel } from "./ui/panel.mjs";
+import { pointCard } from "./ui/point_card.mjs";
+import { status } from "./ui/status.mjs";
+import { chooseLanguage, t } from "./ui/strings.mjs";
+import { toolbar } from "./ui/toolbar.mjs";
 import { Viewer } from "./viewer.mjs";
 
 /** @param {URLSearchParams} parameters @param {HTMLElement} root */

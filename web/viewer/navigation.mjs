@@ -1,7 +1,7 @@
 /** Where the viewer looks from: home and sides, the cameras, one frame after another. */
-import { depthFrom, tangents } from "./cameras.mjs";
-import { add, distance, lookAlong, normalize, scale, subtract } from "./matrices.mjs";
-import { homePose, sidePose } from "./viewpoints.mjs";
+import { depthFrom, tangents } from "./data/cameras.mjs";
+import { add, distance, lookAlong, normalize, scale, subtract } from "./scene/matrices.mjs";
+import { homePose, sidePose } from "./scene/viewpoints.mjs";
 
 /** @typedef {import("./viewer.mjs").Viewer} Viewer */
 
@@ -105,7 +105,7 @@ export class Navigation {
         this.fly({ eye, rotation, distance: away, lens: pose.lens, through: null });
     }
 
-    /** @param {import("./view.mjs").Pose} pose @param {boolean} [atOnce] */
+    /** @param {import("./scene/view.mjs").Pose} pose @param {boolean} [atOnce] */
     fly(pose, atOnce = false) {
         const isCalm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
         this.viewer.view.flyTo(pose, performance.now(), atOnce || isCalm);

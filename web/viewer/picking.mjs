@@ -1,9 +1,9 @@
 /** What is at a place of the picture: points with all that is known of them, and cameras. */
-import { cameraUnder } from "./camera_picking.mjs";
-import { depthFrom, forward } from "./cameras.mjs";
-import { add, scale, toClip } from "./matrices.mjs";
+import { depthFrom, forward } from "./data/cameras.mjs";
+import { cameraUnder } from "./scene/camera_picking.mjs";
+import { add, scale, toClip } from "./scene/matrices.mjs";
 
-/** @typedef {import("./viewer.mjs").Viewer} Viewer @typedef {import("./matrices.mjs").Vector} Vector */
+/** @typedef {import("./viewer.mjs").Viewer} Viewer @typedef {import("./scene/matrices.mjs").Vector} Vector */
 
 export class Picking {
     /** @param {Viewer} viewer */
@@ -18,7 +18,7 @@ export class Picking {
         return index < 0 ? null : this.describe(index);
     }
 
-    /** @param {number} index @returns {import("./measure.mjs").PickedPoint} */
+    /** @param {number} index @returns {import("./scene/measure.mjs").PickedPoint} */
     describe(index) {
         const { cloud, cameraOf } = this.viewer;
         const position = cloud.position(index);

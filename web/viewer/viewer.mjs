@@ -1,21 +1,21 @@
 /** The viewer without its panels: what is shown, from where, and the loop that draws it when something has changed. */
-import { forward } from "./cameras.mjs";
-import { frameColors } from "./color_maps.mjs";
-import { lines, photos } from "./decorations.mjs";
-import { Layout } from "./layout.mjs";
-import { loadCameras, loadCloud } from "./loading.mjs";
-import { Measure } from "./measure.mjs";
+import { forward } from "./data/cameras.mjs";
+import { loadCameras, loadCloud } from "./data/loading.mjs";
+import { Problem } from "./data/problem.mjs";
+import { Renderer } from "./draw/renderer.mjs";
 import { Navigation } from "./navigation.mjs";
-import { checkOption, initialOptions } from "./options.mjs";
-import { Pace } from "./pace.mjs";
 import { Picking } from "./picking.mjs";
-import { Problem } from "./problem.mjs";
-import { Renderer } from "./renderer.mjs";
-import { Signals } from "./signals.mjs";
-import { backgroundOf } from "./theme.mjs";
-import { View } from "./view.mjs";
+import { frameColors } from "./scene/color_maps.mjs";
+import { lines, photos } from "./scene/decorations.mjs";
+import { Layout } from "./scene/layout.mjs";
+import { Measure } from "./scene/measure.mjs";
+import { checkOption, initialOptions } from "./scene/options.mjs";
+import { Pace } from "./scene/pace.mjs";
+import { Signals } from "./scene/signals.mjs";
+import { backgroundOf } from "./scene/theme.mjs";
+import { View } from "./scene/view.mjs";
 
-/** @typedef {import("./cameras.mjs").CameraSet} CameraSet */
+/** @typedef {import("./data/cameras.mjs").CameraSet} CameraSet */
 
 /** @type {CameraSet} */
 const NO_CAMERAS = { cameras: [], up: null, metersPerUnit: null };
@@ -36,7 +36,7 @@ export class Viewer extends Signals {
         this.pace = new Pace();
         this.navigation = new Navigation(this);
         this.picking = new Picking(this);
-        /** @type {import("./cloud.mjs").Cloud | null} */
+        /** @type {import("./data/cloud.mjs").Cloud | null} */
         this.cloud = null;
         /** @type {CameraSet} */
         this.set = NO_CAMERAS;
@@ -83,7 +83,7 @@ export class Viewer extends Signals {
     /**
      * Show other files. Whatever fails is told by the signal "problem" and thrown; what was shown stays.
      *
-     * @param {{cloud?: import("./loading.mjs").Source | null, cameras?: any, keepView?: boolean}} what
+     * @param {{cloud?: import("./data/loading.mjs").Source | null, cameras?: any, keepView?: boolean}} what
      */
     async load({ cloud = null, cameras = null, keepView = false }) {
         this.abort?.abort();
@@ -115,7 +115,7 @@ export class Viewer extends Signals {
         }
     }
 
-    /** @param {import("./cloud.mjs").Cloud | null} cloud @param {CameraSet} set @param {boolean} keepView */
+    /** @param {import("./data/cloud.mjs").Cloud | null} cloud @param {CameraSet} set @param {boolean} keepView */
     show(cloud, set, keepView) {
         const isFirst = !this.cloud && !this.set.cameras.length;
         this.isBusy = false;
@@ -142,7 +142,7 @@ export class Viewer extends Signals {
         const frames = new Set([...this.set.cameras.map((camera) => camera.frame), ...counts.keys()]);
         this.frames = [...frames].sort((a, b) => a - b);
         const colors = frameColors(this.frames.length);
-        /** @type {Map<number, import("./color_maps.mjs").Color>} */
+        /** @type {Map<number, import("./scene/color_maps.mjs").Color>} */
         this.colors = new Map(this.frames.map((frame, i) => [frame, colors[i]]));
         this.cameraOf = new Map(this.set.cameras.map((camera) => [camera.frame, camera]));
     }
@@ -277,7 +277,7 @@ export class Viewer extends Signals {
         this.emit("count", this.shown);
     }
 
-    /** What the points' shader reads of each frame: see points_pass.mjs. @returns {[Float32Array, number]} */
+    /** What the points' shader reads of each frame: see draw/points_pass.mjs. @returns {[Float32Array, number]} */
     frameTable() {
         const rows = Math.floor((this.frames.at(-1) ?? 0) / 256) + 1;
         const data = new Float32Array(rows * 256 * 3 * 4);
@@ -293,7 +293,7 @@ export class Viewer extends Signals {
         return [data, rows];
     }
 
-    /** @returns {import("./renderer.mjs").Scene} */
+    /** @returns {import("./draw/renderer.mjs").Scene} */
     scene() {
         const { view, layout, options, cloud, least, range, box, background } = this;
         const decorations = this.navigation.looking === null;
