@@ -16,9 +16,7 @@ REST = [("red", "u1"), ("green", "u1"), ("blue", "u1"), ("confidence", "<f4"), (
 PLY_NAMES = {"<f4": "float", "|u1": "uchar", "<i4": "int"}
 
 
-def write_ply(
-    cloud: PointCloud, path: PathLike, overwrite: bool = False, *, normals: np.ndarray | None = None
-) -> None:
+def write_ply(cloud: PointCloud, path: PathLike, overwrite: bool = False, *, normals: np.ndarray | None = None) -> None:
     """Writes the cloud; `view_id` is the index of the frame that saw the point.
 
     normals: unit vectors (M, 3) of the surface at each point, in the cloud's own axes; left out unless given.

@@ -44,3 +44,16 @@ def test_files_are_not_overwritten_silently(room, tmp_path):
     write_ply(cloud, path, overwrite=True)
     assert len(plyfile.PlyData.read(path)["vertex"]) == len(cloud)
     assert [each.name for each in tmp_path.iterdir()] == ["room.ply"]
+
+
+def test_normals_are_written_when_given(room, tmp_path):
+    cloud = point_cloud(room)
+    normals = np.random.default_rng(0).normal(size=cloud.points.shape)
+    write_ply(cloud, tmp_path / "room.ply", normals=normals)
+    vertex = plyfile.PlyData.read(tmp_path / "room.ply")["vertex"]
+    assert [each.name for each in vertex.properties][:6] == ["x", "y", "z", "nx", "ny", "nz"]
+    found = np.stack((vertex["nx"], -vertex["ny"], -vertex["nz"]), 1)
+    np.testing.assert_allclose(found, normals, rtol=1e-6)
+    np.testing.assert_array_equal(vertex["view_id"], cloud.frame)
+    with pytest.raises(ValueError, match="normals of"):
+        write_ply(cloud, tmp_path / "wrong.ply", normals=normals[:-1])

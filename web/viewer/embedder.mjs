@@ -38,7 +38,7 @@ export class Embedder {
     /** Tell the page around what happens here. */
     tell() {
         const { viewer } = this;
-        const event = (/** @type {string} */ name, /** @type {Record<string, any>} */ about) => this.send({ manyview: "event", name, ...about });
+        const event = (/** @type {string} */ name, /** @type {Record<string, any>} */ about) => this.send({ manyview: "event", event: name, ...about });
         viewer.on("progress", (progress) => event("progress", { progress }));
         viewer.on("cloud", () => event("loaded", { state: state(viewer) }));
         viewer.on("problem", (problem) => event("problem", { text: problemText(problem) }));
