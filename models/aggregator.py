@@ -1,12 +1,12 @@
 """VGGT's aggregator: image tokens, refined inside each frame and over all frames in turn (VGGT, section 3.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from .attention import GlobalAttention, TokenLayout, dense_attention
+from .attention import GlobalAttention, TokenLayout, dense_attention, patch_order
 from .dinov2 import EncoderConfig, VisionTransformer
 from .layers import Block, initialise_token
 from .progress import Progress
@@ -91,6 +91,9 @@ class Aggregator(nn.Module):
         del patch_tokens
         layout = TokenLayout(frames, self.special_tokens, height // self.patch_size, width // self.patch_size)
         rope = rope_table(layout, self.head_width, tokens.device, tokens.dtype)
+        order = patch_order(attend, layout, tokens.device)
+        if order is not None:  # once for all layers; what is kept goes back
+            tokens, rope, layout = tokens[:, :, order[0]], rope.take(order[0]), replace(layout, arranged=True)
         rope_all = rope.repeat(frames)
 
         kept: dict[int, Tensor] = {}
@@ -106,7 +109,8 @@ class Aggregator(nn.Module):
             tokens = across.unflatten(1, (frames, -1))
             densities.append(density)
             if layer in keep:
-                kept[layer] = torch.cat([inside, tokens], dim=-1)
+                both = torch.cat([inside, tokens], dim=-1)
+                kept[layer] = both if order is None else both[:, :, order[1]]
         return AggregatorOutput(kept, stack_densities(densities))
 
     def add_special_tokens(self, patch_tokens: Tensor) -> Tensor:

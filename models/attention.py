@@ -7,18 +7,23 @@ same checkpoint, and nothing in the model is patched.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """How the tokens of one sequence are arranged: frame after frame, each [special tokens | patches row by row]."""
+    """How the tokens of one sequence are arranged: frame after frame, each [special tokens | patches row by row].
+
+    arranged: the patches of every frame stand in the order that the attention asked for, not row by row.
+    """
 
     frames: int
     special: int
     height: int  # of the patch grid
     width: int
+    arranged: bool = False
 
     @property
     def tokens_per_frame(self) -> int:
@@ -31,6 +36,20 @@ GlobalAttention = Callable[[Tensor, Tensor, Tensor, TokenLayout, int], tuple[Ten
 query, key, value and output are (B, heads, T, head width) with T = layout.frames * layout.tokens_per_frame; layer
 counts the global layers from 0. density is (B, heads), the share of query-key pairs computed, or None if all were.
 """
+
+
+def patch_order(attention: GlobalAttention, layout: TokenLayout, device: torch.device) -> tuple[Tensor, Tensor] | None:
+    """The order of a frame's tokens that an attention function works best with, and its inverse, (P,) each.
+
+    Such a function has a method `patch_order`; None for any other. Applied once to the tokens of all frames, it spares
+    the function the same work in every layer.
+    """
+    wanted = getattr(attention, "patch_order", None)
+    orders = None if wanted is None else wanted(layout, device)
+    if orders is None:
+        return None
+    special = torch.arange(layout.special, device=device)
+    return tuple(torch.cat([special, order + layout.special]) for order in orders)
 
 
 def dense_attention(

@@ -8,16 +8,17 @@ A row has T numbers a head, so the attention matrix is never held.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from .attention import GlobalAttention, TokenLayout, dense_attention
-from .sparse import BlockSparse
-from .sparse.blocks import BlockLayout, band_order, key_centroids
+from .sparse import BlockSparse, token_order
+from .sparse.blocks import grouped, moments, patch_tokens
+from .sparse.operation import Problem, summary_of
 from .sparse.reference import selected_blocks
-from .sparse.select import pool_for_scores, select_blocks
+from .sparse.select import index_of_rows
 
 
 @dataclass(frozen=True)
@@ -139,32 +140,37 @@ def sparse_row(
 
     patch: the query among all patches, frame by frame. one: its scaled vector (heads, D). special, patches: logits.
     """
-    config = attention.config
-    blocks = BlockLayout.of(layout, config.query_block, config.key_block, config.layout)
     per_frame = layout.height * layout.width
-    order = inverse = torch.arange(per_frame, device=query.device)
-    if config.order == "bands":
-        order, inverse = band_order(layout.height, layout.width, config.key_block, query.device)
-    patch_query, patch_key = (
-        x.unflatten(2, (layout.frames, -1))[:, :, :, layout.special :][:, :, :, order].flatten(2, 3)
-        for x in (query, key)
-    )  # (1, heads, N * h * w, D) in the order of blocks
-    place = patch // per_frame * per_frame + int(inverse[patch % per_frame])
-    row = int(blocks.place(torch.tensor(place), blocks.query_block)[0])
-    pooled = pool_for_scores(patch_query, patch_key, blocks, config.pooling)
-    index = select_blocks(*pooled, blocks, config, layer, row, 1)
-    sees = selected_blocks(index, blocks)[0, :, 0]  # (heads, Kb)
+    orders = attention.patch_order(replace(layout, arranged=False), query.device)
+    rows = torch.arange(per_frame, device=query.device)
+    order, inverse = (rows, rows) if orders is None or layout.arranged else orders
+    arranged = token_order(order, layout)
+    problem = attention.problem(*(x[:, :, arranged] for x in (query, key, key)), layout, layer)
+    blocks = problem.blocks
+    place = torch.tensor(patch // per_frame * per_frame + int(inverse[patch % per_frame]))
+    row = int(blocks.query_of(place))
+    index = index_of_rows(summary_of(problem), blocks, problem.config, layer, row, row + 1)
     tokens = torch.arange(blocks.tokens, device=query.device)
-    block = blocks.place(tokens, blocks.key_block)[0]  # of each patch, in the order of blocks
-    seen = sees[:, block]
+    block = blocks.key_of(tokens)  # of each patch, in the order of blocks
+    seen = selected_blocks(index, blocks)[0, :, 0][:, block]  # (heads, N * h * w)
     logits = patches.unflatten(1, (layout.frames, -1))[..., order].flatten(1)
     groups = [special, logits.masked_fill(~seen, -torch.inf)]
-    sizes = blocks.key_table(query.device)[1].float()
-    if config.centroids:
-        means = key_centroids(patch_key, patch_key, blocks)
-        centre = (means.key[0].float() @ one[..., None])[..., 0] + means.log_count
-        groups.append(centre.masked_fill(sees, -torch.inf))
+    if index.left is not None:
+        groups.append(centroid_logits(problem, one) + index.left[0, :, 0].log())
     weights = torch.cat(groups, -1).softmax(-1).split([group.shape[-1] for group in groups], -1)
-    spread = weights[1] if len(groups) == 2 else weights[1] + (weights[2] / sizes)[:, block]
+    spread = weights[1]
+    if index.left is not None:  # a centroid's value is the mean over the patches that are not masked out
+        sizes = problem.lengths.unflatten(0, (-1, blocks.group)).sum(-1).clamp(min=1)
+        even = (weights[2] / sizes)[:, block // blocks.group]
+        spread = spread + even.masked_fill(problem.lengths[block] == 0, 0)
     back = (x.unflatten(1, (layout.frames, -1))[..., inverse].flatten(1) for x in (spread, seen))
     return weights[0], *back
+
+
+def centroid_logits(problem: Problem, one: Tensor) -> Tensor:
+    """Logits of the scaled query `one` (heads, D) for all centroids, (heads, Kg), without the logarithm of a count."""
+    blocks = problem.blocks
+    found = moments(patch_tokens(problem.key, blocks), blocks.segments, blocks.key_block, blocks.keys_each)
+    keys = grouped(found, problem.lengths, blocks.group)
+    mean, variance = (x[0].to(problem.key.dtype).float() for x in (keys.mean, keys.variance))  # (heads, Kg, D)
+    return (mean @ one[..., None])[..., 0] + 0.5 * (variance @ one.square()[..., None])[..., 0]

@@ -130,13 +130,13 @@ class Tally:
         at = torch.arange(tokens, device=device)
         is_special = at % layout.tokens_per_frame < layout.special
         self.special_at, self.patch_at = at[is_special], at[~is_special]
-        self.blocks = BlockLayout.of(layout, options.query_block, options.key_block)
-        self.key_block_of = self.blocks.place(torch.arange(len(self.patch_at), device=device), options.key_block)[0]
+        self.blocks = BlockLayout(layout, options.query_block, options.key_block)
+        self.key_block_of = self.blocks.key_of(torch.arange(len(self.patch_at), device=device))
         self.bin_of, self.special_bins = token_bins(layout, options.bins, device)
         self.bins = len(self.special_bins)
         self.bin_size = torch.bincount(self.bin_of, minlength=self.bins).float()
         patches = key[None, :, self.patch_at]
-        self.pooled_key = pool(patches, 1, options.key_block)[0]  # (heads, Kb, D)
+        self.pooled_key = pool(patches, 1, options.key_block, self.blocks.keys_each)[0]  # (heads, Kb, D)
         self.rows = torch.zeros(self.bins, self.bins, device=device)
         self.row_count = torch.zeros(self.bins, device=device)
         self.special = torch.zeros(len(self.special_at), len(self.special_at), device=device)

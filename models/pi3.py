@@ -5,7 +5,7 @@ opposite of VGGT), and the scale is arbitrary. Read top to bottom: configuration
 """
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .aggregator import stack_densities
-from .attention import GlobalAttention, TokenLayout, dense_attention
+from .attention import GlobalAttention, TokenLayout, dense_attention, patch_order
 from .dinov2 import EncoderConfig, VisionTransformer
 from .layers import Block, initialise_token
 from .progress import Progress
@@ -141,6 +141,9 @@ class Pi3(nn.Module):
         registers = self.register_token[0].to(dtype).expand(patches.shape[0], -1, -1)
         tokens = torch.cat([registers, patches.to(dtype)], dim=1)  # (B*N, P, C)
         rope = rope_table(layout, tokens.shape[-1] // self.config.heads, tokens.device, dtype)
+        order = patch_order(attend, layout, tokens.device)
+        if order is not None:  # once for all layers
+            tokens, rope, layout = tokens[:, order[0]], rope.take(order[0]), replace(layout, arranged=True)
         rope_all = rope.repeat(layout.frames)
         densities = []
         inside = tokens
@@ -154,7 +157,8 @@ class Pi3(nn.Module):
             across, density = self.decoder[2 * layer + 1](across, rope_all, attend, layout, layer)
             tokens = across.unflatten(1, (layout.frames, -1)).flatten(0, 1)
             densities.append(density)
-        return torch.cat([inside, tokens], dim=-1), stack_densities(densities)
+        both = torch.cat([inside, tokens], dim=-1)
+        return both if order is None else both[:, order[1]], stack_densities(densities)
 
     def heads(self, tokens: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor, Tensor]:
         """(M, P, 2C) -> local points (M, H, W, 3), confidence logits (M, H, W), camera to world (M, 4, 4)."""

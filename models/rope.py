@@ -20,6 +20,10 @@ class RopeTable(NamedTuple):
         """The table for so many frames one after another; a position says nothing about the frame."""
         return RopeTable(self.cos.repeat(frames, 1, 1), self.sin.repeat(frames, 1, 1))
 
+    def take(self, order: Tensor) -> "RopeTable":
+        """The table for tokens in another order (T,)."""
+        return RopeTable(self.cos[order], self.sin[order])
+
 
 def rope_table(layout: TokenLayout, head_width: int, device: torch.device, dtype: torch.dtype) -> RopeTable:
     """The table of one frame, the same for all frames: patches at (row + 1, column + 1), special tokens at (0, 0)."""

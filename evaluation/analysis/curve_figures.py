@@ -19,10 +19,12 @@ CURVE_COLOURS = {
     "paper, tau": "paper-s25",
     "ours, rho": "balanced",
     "random": "random",
-    "mean": "paper-s50",
-    "maximum": "paper-s25",
-    "mean and spread": "quality",
-    "mean, with centroids": "balanced",
+    "paper, means": "paper-s50",
+    "paper, maxima": "paper-s25",
+    "ours, means": "paper-s75",
+    "ours, finer means": "fast",
+    "ours, finer means and spread": "balanced",
+    "ours, with centroids": "quality",
 }
 PLACE_NAMES = {"front": "first", "back": "last", "both": "both ends", "middle": "middle"}
 SHOWN = ("auc_3", "auc_30", "abs_rel")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from ...models.attention import TokenLayout, dense_attention
-from ...models.sparse import BlockIndex, BlockLayout, computed_pairs, merge_tokens, split_tokens
+from ...models.sparse import BlockIndex, BlockLayout, SparsityConfig
 from ...models.sparse.config import kept_blocks
 from ...models.sparse.cpu import sparse_attention_torch
+from ...models.sparse.operation import Problem, attend_all
+from ...models.sparse.select import lists_of
 
 
 class RandomBlocks:
@@ -25,23 +26,17 @@ class RandomBlocks:
     ) -> tuple[Tensor, Tensor | None]:
         if self.rho == 0:
             return dense_attention(query, key, value)
-        blocks = BlockLayout.of(layout, self.query_block, self.key_block)
+        blocks = BlockLayout(layout, self.query_block, self.key_block)
+        lengths = blocks.key_table(query.device)[1]
+        problem = Problem(query, key, value, blocks, lengths, SparsityConfig(rho=self.rho), layer)
         index = self.draw(blocks, query.shape[0], query.shape[1], layer, query.device)
-        (special_query, patch_query), (special_key, patch_key), (special_value, patch_value) = (
-            split_tokens(x, layout) for x in (query, key, value)
-        )
-        patches = (x.flatten(2, 3) for x in (patch_query, patch_key, patch_value))
-        out, _ = sparse_attention_torch(*patches, special_key, special_value, index, blocks)
-        special = scaled_dot_product_attention(special_query, key, value)
-        pairs = computed_pairs(index, blocks, layout, centroids=False) + special.shape[2] * query.shape[2]
-        merged = merge_tokens(special, out.unflatten(2, (layout.frames, -1)), layout)
-        return merged, pairs.float() / query.shape[2] ** 2
+        out, pairs = attend_all(problem, [index], None, sparse_attention_torch)
+        return out, pairs.float() / query.shape[2] ** 2
 
     def draw(self, blocks: BlockLayout, batch: int, heads: int, layer: int, device: torch.device) -> BlockIndex:
         """The same for the same seed, layer and sizes, on every device."""
         keep = max(1, kept_blocks(blocks.key_blocks, self.rho))
         generator = torch.Generator().manual_seed(1_000 * self.seed + layer)
         order = torch.rand(batch, heads, blocks.query_blocks, blocks.key_blocks, generator=generator)
-        chosen = order.topk(keep, dim=-1).indices.sort(dim=-1).values.to(torch.int32).to(device)
-        counts = torch.full(chosen.shape[:3], keep, dtype=torch.int32, device=device)
-        return BlockIndex(chosen, counts)
+        sees = torch.zeros_like(order, dtype=torch.bool).scatter_(-1, order.topk(keep, dim=-1).indices, True)
+        return lists_of(sees.to(device), blocks, blocks.key_table(device)[1], keep, 0)

@@ -41,14 +41,26 @@ def rule_curves(loaded: LoadedModel, rhos: Sequence[float] = RHOS, taus: Sequenc
 
 
 def pooling_curves(loaded: LoadedModel, rhos: Sequence[float] = RHOS) -> list[Curve]:
-    """What stands for a block when it is scored, with and without centroids; blocks of 128 x 64 as they come."""
+    """What stands for a block when it is scored: the paper's means and maxima, and ours step by step."""
+    ours = replace(PRESETS["balanced"], min_tokens=0)
+    whole = {"pooling": "avg", "score_block": ours.query_block, "centroid_block": 0}
+    steps = {
+        "ours, means": whole,
+        "ours, finer means": {"pooling": "avg", "centroid_block": 0},
+        "ours, finer means and spread": {"centroid_block": 0},
+        "ours, with centroids": {},
+    }
 
-    def setting(pooling: str, centroids: bool = False) -> Callable[[float], SparsityConfig]:
-        return lambda rho: SparsityConfig(method="manyview", rho=rho, pooling=pooling, centroids=centroids)
+    def setting(changes: dict[str, Any]) -> Callable[[float], SparsityConfig]:
+        return lambda rho: replace(ours, rho=rho, **changes)
 
-    names = {"mean": "avg", "maximum": "max", "mean and spread": "spread"}
-    curves = [curve(loaded, name, rhos, setting(pooling)) for name, pooling in names.items()]
-    return [*curves, curve(loaded, "mean, with centroids", rhos, setting("avg", True)), random_curve(loaded, rhos)]
+    names = {"paper, means": "avg", "paper, maxima": "max"}
+    paper = [
+        curve(loaded, name, rhos, lambda rho, pooling=pooling: SparsityConfig(rho=rho, pooling=pooling))
+        for name, pooling in names.items()
+    ]
+    own = [curve(loaded, name, rhos, setting(changes)) for name, changes in steps.items()]
+    return [*paper, *own, random_curve(loaded, rhos)]
 
 
 def size_curves(loaded: LoadedModel, rhos: Sequence[float] = RHOS) -> list[Curve]:

@@ -1,25 +1,25 @@
-"""Sparse global attention without training: `VGGT(config, global_attention=BlockSparse(preset("paper-s75")))`.
+"""Sparse global attention without training: `VGGT(config, global_attention=BlockSparse(preset("quality")))`.
 
 config.py says what is computed, blocks.py how patches are cut into blocks, select.py which blocks are chosen, and
-reference.py what the result is; cpu.py and kernel.py compute it faster. retrofit.py puts it into other people's models.
+reference.py what the result is; operation.py puts these together. cpu.py, kernel.py and select_kernel.py compute the
+same faster, libraries.py with other people's kernels. retrofit.py puts it into other people's models.
 """
 
 import importlib.util
+import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from ..attention import TokenLayout, dense_attention
-from .blocks import BlockLayout, Centroids, band_order, key_centroids, pool
+from .blocks import BlockLayout, Centroids, band_order
 from .config import PRESETS, SparsityConfig, parse_layers, preset
-from .cpu import sparse_attention_torch
-from .reference import sparse_attention_reference
+from .libraries import why_not_block_sparse_attn, why_not_flash4
+from .operation import Problem, run_block_sparse_attn, run_flash4, run_reference, run_torch, run_triton
 from .retrofit import Retrofit, find_global_blocks, remove, retrofit
-from .select import BlockIndex, index_chunks, pool_for_scores, select_blocks
+from .select import BlockIndex
 
 __all__ = [
     "BACKENDS",
@@ -36,7 +36,14 @@ __all__ = [
     "sparsify",
 ]
 
-BACKENDS = ("auto", "triton", "torch", "reference")
+RUNS = {
+    "flash-attn-4": run_flash4,
+    "triton": run_triton,
+    "block-sparse-attn": run_block_sparse_attn,
+    "torch": run_torch,
+    "reference": run_reference,
+}
+BACKENDS = ("auto", *RUNS)
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +66,20 @@ def restore(model: nn.Module) -> None:
 class BlockSparse:
     """A GlobalAttention that computes the pairs its configuration asks for; it has no parameters.
 
-    backend: "triton" kernels for CUDA, "torch" for any device, "reference" the slow formula. "auto" takes triton
-    where it runs and torch elsewhere; `backend_report` says which, and why.
+    backend: "flash-attn-4", the "triton" kernels, "block-sparse-attn" (all for CUDA), "torch" for any device, or the
+    slow "reference". "auto" takes the first of these that runs here; `backend_report` says which, and why.
+    patch_mask: (N, h, w) bool, true where a patch matters. With the method "manyview", key blocks without such a patch
+    are never seen: sky, people, the background of a turntable. The number of frames and the grid must fit the images.
     """
 
-    def __init__(self, config: SparsityConfig, backend: str = "auto") -> None:
+    def __init__(self, config: SparsityConfig, backend: str = "auto", patch_mask: Tensor | None = None) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"Unknown backend {backend!r}; choose from {', '.join(BACKENDS)}.")
+        if patch_mask is not None and (patch_mask.dim() != 3 or patch_mask.dtype != torch.bool):
+            raise ValueError(f"patch_mask must be bool (N, h, w), got {patch_mask.dtype} {tuple(patch_mask.shape)}.")
         self.config = config
         self.backend = backend
+        self.patch_mask = patch_mask if config.own else None
         self._has_triton = importlib.util.find_spec("triton") is not None
         self._report = "dense"
 
@@ -87,51 +99,110 @@ class BlockSparse:
         """What the last layer that could be sparse ran on, and why."""
         return self._report
 
+    def patch_order(self, layout: TokenLayout, device: torch.device) -> tuple[Tensor, Tensor] | None:
+        """The order in which this attention wants the patches of a frame, and its inverse, (h * w,) each; None: any.
+
+        A model may bring all tokens into this order at once and say so by `TokenLayout.arranged`.
+        """
+        if not self.config.own or self.config.order == "rows" or self._all_dense(layout):
+            return None
+        return band_order(layout.height, layout.width, self.config.key_block, device)
+
+    def problem(self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int) -> Problem:
+        """The operation on tokens that stand in the order of this attention."""
+        blocks = self.config.blocks(layout)
+        lengths = blocks.key_table(query.device)[1]
+        if self.patch_mask is not None:
+            lengths = torch.where(self._matters(blocks, query.device), lengths, 0)
+        return Problem(query, key, value, blocks, lengths, self.config, layer)
+
     def _sparse(
         self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int
     ) -> tuple[Tensor, Tensor]:
-        config = self.config
-        blocks = BlockLayout.of(layout, config.query_block, config.key_block, config.layout)
-        run = implementation(self._choose_backend(query, key, value))
-        (special_query, patch_query), (special_key, patch_key), (special_value, patch_value) = (
-            split_tokens(x, layout) for x in (query, key, value)
-        )
-        inverse = None
-        if config.order == "bands":
-            order, inverse = band_order(layout.height, layout.width, config.key_block, query.device)
-            patch_query, patch_key, patch_value = (x[:, :, :, order] for x in (patch_query, patch_key, patch_value))
-        if not run.takes_views:
-            patch_query, patch_key, patch_value = (x.flatten(2, 3) for x in (patch_query, patch_key, patch_value))
-        operands = patch_query, patch_key, patch_value, special_key, special_value
-        centroids = run.key_centroids(patch_key, patch_value, blocks) if config.centroids else None
-        pooled_query, pooled_key = pool_for_scores(patch_query, patch_key, blocks, config.pooling, run.pool)
+        backend = self._choose_backend(query, key, value, layout)
+        order = None if layout.arranged else self.patch_order(layout, query.device)
+        if order is None:
+            out, pairs = self._run(backend, query, key, value, layout, layer)
+        else:
+            there, back = (token_order(x, layout) for x in order)
+            moved = (x.index_select(2, there) for x in (query, key, value))
+            out, pairs = self._run(backend, *moved, layout, layer)
+            out = out.transpose(1, 2).index_select(1, back).transpose(1, 2)  # a token's heads stay side by side
+        return out, pairs.float() / query.shape[2] ** 2
 
-        special = scaled_dot_product_attention(special_query, key, value)  # special queries see everything
-        out, patch_out = output_with(special, query, layout) if run.takes_views else (None, None)
-        ordered = patch_out if inverse is None else torch.empty_like(patch_query)
-        pairs, pieces = [], []
-        for index in index_chunks(pooled_query, pooled_key, blocks, config, layer, select=run.select_blocks):
-            pairs.append(computed_pairs(index, blocks, layout, config.centroids))
-            if run.takes_views:
-                run.attend(*operands, index, blocks, centroids, out=ordered)
-            else:
-                pieces.append(run.attend(*operands, index, blocks, centroids)[0])
-        if out is None:
-            patches = torch.cat(pieces, dim=2).unflatten(2, (layout.frames, -1))
-            out = merge_tokens(special, patches if inverse is None else patches[:, :, :, inverse], layout)
-        elif inverse is not None:
-            patch_out.copy_(ordered[:, :, :, inverse])
-        special_pairs = special.shape[2] * query.shape[2]
-        return out, (torch.stack(pairs).sum(0) + special_pairs).float() / query.shape[2] ** 2
+    def _run(
+        self, backend: str, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int
+    ) -> tuple[Tensor, Tensor]:
+        if backend in ("torch", "reference"):
+            return RUNS[backend](self.problem(query, key, value, layout, layer))
+        grid = (layout.frames, layout.special, layout.height, layout.width)
+        config = json.dumps(self.config.to_dict())
+        return gpu_operation(query, key, value, self.patch_mask, *grid, layer, config, backend)
 
-    def _choose_backend(self, query: Tensor, key: Tensor, value: Tensor) -> str:
+    def _all_dense(self, layout: TokenLayout) -> bool:
+        return layout.frames * layout.tokens_per_frame < self.config.min_tokens
+
+    def _matters(self, blocks: BlockLayout, device: torch.device) -> Tensor:
+        """True (Kb,) for key blocks with a patch of the mask."""
+        layout = blocks.layout
+        if self.patch_mask.shape != (layout.frames, layout.height, layout.width):
+            raise ValueError(
+                f"patch_mask is {tuple(self.patch_mask.shape)}, but the images make {layout.frames} x {layout.height} "
+                f"x {layout.width} patches; give one that fits."
+            )
+        mask = self.patch_mask.to(device).flatten(1)
+        order = self.patch_order(replace(layout, arranged=False), device)
+        mask = (mask if order is None else mask[:, order[0]]).flatten()
+        found = torch.zeros(blocks.key_blocks, dtype=torch.int32, device=device)
+        place = blocks.key_of(torch.arange(blocks.tokens, device=device))
+        return found.index_add_(0, place, mask.to(torch.int32)) > 0
+
+    def _choose_backend(self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout) -> str:
         backend, reason = self.backend, "as asked for"
         if backend == "auto":
             trains = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
-            obstacle = "the Triton kernel has no gradients" if trains else self._why_no_triton(query)
-            backend, reason = ("triton", "the device runs it") if obstacle is None else ("torch", obstacle)
+            if trains:
+                backend, reason = "torch", "the GPU kernels have no gradients"
+            else:
+                backend, reason = self._first_that_runs(query, layout)
+        elif backend not in ("torch", "reference"):
+            if backend == "triton" and not self._has_triton:
+                raise ImportError("The backend 'triton' needs Triton: pip install triton")
+            obstacle = self._why_not(backend, query, layout)
+            if obstacle is not None and not (backend == "triton" and query.device.type == "cpu"):
+                raise ValueError(f"The backend {backend!r} cannot run here: {obstacle}; take 'auto'.")
         self._note(f"{backend} ({reason})")
         return backend
+
+    def _first_that_runs(self, query: Tensor, layout: TokenLayout) -> tuple[str, str]:
+        """The best backend, and why it is this one."""
+        obstacles = {name: self._why_not(name, query, layout) for name in ("flash-attn-4", "triton")}
+        if obstacles["flash-attn-4"] is None:
+            return "flash-attn-4", "installed, and the fastest here"
+        if obstacles["triton"] is None:
+            return "triton", "the device runs it"
+        if self._why_not("block-sparse-attn", query, layout) is None:
+            return "block-sparse-attn", obstacles["triton"]
+        return "torch", obstacles["triton"]
+
+    def _why_not(self, backend: str, query: Tensor, layout: TokenLayout) -> str | None:
+        """One reason why a backend cannot run, None if it can."""
+        device, dtype, width = query.device, query.dtype, query.shape[-1]
+        if backend == "flash-attn-4":
+            return why_not_flash4(device, dtype, width, self.config.blocks(layout))
+        if backend == "block-sparse-attn":
+            return why_not_block_sparse_attn(device, dtype, width, self.config.blocks(layout))
+        if not self._has_triton:
+            return "Triton is not installed"
+        if device.type != "cuda":
+            return f"no Triton kernel for {device.type}"
+        from .kernel import why_not
+
+        config = self.config
+        group = max(1, config.centroid_block // config.key_block)
+        if config.own and group & (group - 1):
+            return "the Triton kernel wants a centroid block of a power of two key blocks"
+        return why_not(device, dtype, width, config.query_block, config.key_block)
 
     def _note(self, report: str) -> None:
         if report != self._report:
@@ -139,78 +210,34 @@ class BlockSparse:
             if not torch.compiler.is_compiling():
                 logger.info("sparse attention: %s", report)
 
-    def _why_no_triton(self, query: Tensor) -> str | None:
-        """One reason why the Triton kernel cannot run, None if it can."""
-        if query.device.type != "cuda":
-            return f"no Triton kernel for {query.device.type}"
-        if not self._has_triton:
-            return "Triton is not installed"
-        from .kernel import why_not
 
-        config = self.config
-        return why_not(query.device, query.dtype, query.shape[-1], config.query_block, config.key_block)
+def token_order(patches: Tensor, layout: TokenLayout) -> Tensor:
+    """An order of the patches of a frame (h * w,) as one of all tokens (N * P,), special tokens left where they are."""
+    special = torch.arange(layout.special, device=patches.device)
+    frame = torch.cat([special, patches + layout.special])
+    starts = torch.arange(layout.frames, device=patches.device) * layout.tokens_per_frame
+    return (starts[:, None] + frame).flatten()
 
 
-@dataclass(frozen=True)
-class Implementation:
-    """The steps of sparse attention on one backend; all backends give the same.
-
-    takes_views: patches are given as views (B, heads, N, patches, D) of all tokens, and results are written in place;
-    else both are (B, heads, T, D).
-    """
-
-    pool: Callable[..., Tensor]
-    key_centroids: Callable[..., Centroids]
-    select_blocks: Callable[..., BlockIndex]
-    attend: Callable[..., tuple[Tensor, Tensor]]
-    takes_views: bool
+@torch.library.custom_op("manyview::block_sparse", mutates_args=())
+def gpu_operation(
+    query: Tensor, key: Tensor, value: Tensor, patch_mask: Tensor | None,
+    frames: int, special: int, height: int, width: int, layer: int, config: str, backend: str,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """A backend of GPU kernels, opaque to torch.compile, so that a compiled model has no graph break here."""
+    layout = TokenLayout(frames, special, height, width, arranged=True)
+    attention = BlockSparse(SparsityConfig.from_dict(json.loads(config)), backend, patch_mask)
+    out, pairs = RUNS[backend](attention.problem(query, key, value, layout, layer))
+    return in_token_rows(out), pairs
 
 
-def implementation(backend: str) -> Implementation:
-    """The functions of "triton", "torch" or "reference"."""
-    if backend == "triton":
-        try:
-            from .kernel import sparse_attention_triton
-            from .select_kernel import key_centroids_triton, pool_triton, select_blocks_triton
-        except ImportError as error:
-            raise ImportError("The backend 'triton' needs Triton: pip install triton") from error
-        return Implementation(pool_triton, key_centroids_triton, select_blocks_triton, sparse_attention_triton, True)
-    attend = sparse_attention_torch if backend == "torch" else sparse_attention_reference
-    return Implementation(pool, key_centroids, select_blocks, attend, False)
-
-
-def split_tokens(x: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor]:
-    """Tokens (B, heads, N * P, D) -> special tokens (B, heads, S, D), and a view of patches (B, heads, N, h*w, D)."""
-    framed = x.unflatten(2, (layout.frames, -1))
-    return framed[:, :, :, : layout.special].flatten(2, 3), framed[:, :, :, layout.special :]
-
-
-def merge_tokens(special: Tensor, patches: Tensor, layout: TokenLayout) -> Tensor:
-    """Special tokens (B, heads, S, D) and patches (B, heads, N, h*w, D) -> (B, heads, N * P, D), frame by frame."""
-    return torch.cat([special.unflatten(2, (layout.frames, layout.special)), patches], dim=3).flatten(2, 3)
-
-
-def output_with(special: Tensor, query: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor]:
-    """The output (B, heads, N * P, D), special tokens filled in, and a view of its patches (B, heads, N, h*w, D).
-
-    A token's heads lie side by side, as the projection that follows wants them.
-    """
+@gpu_operation.register_fake
+def _(query: Tensor, *others: object) -> tuple[Tensor, Tensor]:
     batch, heads, tokens, width = query.shape
     out = query.new_empty(batch, tokens, heads, width).transpose(1, 2)
-    framed = out.unflatten(2, (layout.frames, -1))
-    framed[:, :, :, : layout.special] = special.unflatten(2, (layout.frames, layout.special))
-    return out, framed[:, :, :, layout.special :]
+    return out, query.new_empty((batch, heads), dtype=torch.int64)
 
 
-def computed_pairs(index: BlockIndex, blocks: BlockLayout, layout: TokenLayout, centroids: bool) -> Tensor:
-    """Query-key pairs of the index' patch queries, (B, heads) int64; a centroid counts as one key."""
-    per_segment = blocks.key_blocks // blocks.segments
-    missing = per_segment * blocks.key_block - blocks.segment_length  # in the last key block of a segment
-    keys = index.counts.long() * blocks.key_block + layout.frames * layout.special  # (B, heads, rows)
-    if missing:
-        last = (index.indices >= 0) & (index.indices % per_segment == per_segment - 1)
-        keys = keys - last.sum(-1) * missing
-    if centroids:
-        keys = keys + blocks.key_blocks - index.counts
-    queries = blocks.query_table(index.counts.device)[1][index.first : index.first + index.rows]
-    return (keys * queries).sum(-1)
+def in_token_rows(out: Tensor) -> Tensor:
+    """(B, heads, T, D) with a token's heads side by side, copied only if it is otherwise."""
+    return out.transpose(1, 2).contiguous().transpose(1, 2)

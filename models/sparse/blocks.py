@@ -1,8 +1,4 @@
-"""How patch tokens are cut into blocks, and what a block is pooled to.
-
-Patch tokens stand frame after frame, row by row, without the special tokens between them: patch p of frame n has index
-n * patches + p. A BlockLayout is plain numbers; tables are made on the device when they are needed.
-"""
+"""Patch tokens cut into query blocks and key blocks, and what stands for a block: means and variances."""
 
 from dataclasses import dataclass
 
@@ -11,81 +7,110 @@ from torch import Tensor
 
 from ..attention import TokenLayout
 
-LAYOUTS = ("packed", "frames")
 ORDERS = ("rows", "bands")
 
 
 @dataclass(frozen=True)
 class BlockLayout:
-    """Patch tokens as equal segments, each cut by itself every `query_block` and every `key_block` tokens.
+    """The patches of all frames as equal segments, each cut by itself every `query_block` and every `key_block` tokens.
 
-    The last block of a segment may be short; nothing is padded. "packed" is the published cut: one segment of all
-    frames, so blocks straddle frames. "frames" has one segment a frame, so every block lies in one frame.
+    Unframed there is one segment, the published cut: blocks straddle frames. Framed, each frame is a segment. The last
+    block of a segment may be short; nothing is padded. A query block has `parts` rows of scores. Key blocks come in
+    groups of `group`: the last group of a segment is filled up with empty blocks, so that no group straddles segments.
     """
 
-    segments: int
-    segment_length: int
+    layout: TokenLayout
     query_block: int
     key_block: int
-    frames: int
+    framed: bool = False
+    parts: int = 1
+    group: int = 1
 
-    @classmethod
-    def of(cls, layout: TokenLayout, query_block: int, key_block: int, kind: str = "packed") -> "BlockLayout":
-        """The blocks of the patch tokens of `layout`; `kind` is "packed" or "frames"."""
-        if kind not in LAYOUTS:
-            raise ValueError(f"Unknown block layout {kind!r}; choose from {', '.join(LAYOUTS)}.")
-        patches = layout.height * layout.width
-        if kind == "frames":
-            return cls(layout.frames, patches, query_block, key_block, layout.frames)
-        return cls(1, layout.frames * patches, query_block, key_block, layout.frames)
+    @property
+    def segments(self) -> int:
+        return self.layout.frames if self.framed else 1
+
+    @property
+    def segment_length(self) -> int:
+        """Patches of a segment."""
+        patches = self.layout.height * self.layout.width
+        return patches if self.framed else self.layout.frames * patches
 
     @property
     def tokens(self) -> int:
-        """T, all patch tokens."""
+        """All patches."""
         return self.segments * self.segment_length
+
+    @property
+    def queries_each(self) -> int:
+        """Query blocks of a segment."""
+        return blocks_in(self.segment_length, self.query_block)
+
+    @property
+    def keys_each(self) -> int:
+        """Key blocks of a segment, empty ones included."""
+        return blocks_in(self.segment_length, self.key_block * self.group) * self.group
 
     @property
     def query_blocks(self) -> int:
         """Qb, in all segments."""
-        return self.segments * blocks_in(self.segment_length, self.query_block)
+        return self.segments * self.queries_each
 
     @property
     def key_blocks(self) -> int:
-        """Kb, in all segments."""
+        """Kb, in all segments, empty ones included."""
+        return self.segments * self.keys_each
+
+    @property
+    def key_groups(self) -> int:
+        """Kg, in all segments."""
+        return self.key_blocks // self.group
+
+    @property
+    def filled_key_blocks(self) -> int:
+        """Key blocks that hold a token."""
         return self.segments * blocks_in(self.segment_length, self.key_block)
 
     def query_table(self, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         """First patch and number of patches of each query block, int32 (Qb,) each."""
-        return self._table(self.query_block, device)
+        return self._table(self.query_block, self.queries_each, device)
+
+    def part_table(self, device: torch.device | str = "cpu") -> Tensor:
+        """Number of patches of each row of scores, int32 (Qb, parts)."""
+        size = self.query_block // self.parts
+        return self._table(size, self.queries_each * self.parts, device)[1].view(-1, self.parts)
 
     def key_table(self, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         """First patch and number of patches of each key block, int32 (Kb,) each."""
-        return self._table(self.key_block, device)
+        return self._table(self.key_block, self.keys_each, device)
 
-    def query_frames(self, device: torch.device | str = "cpu") -> Tensor:
-        """The frame of each query block's first patch, int32 (Qb,)."""
-        return self.query_table(device)[0] // (self.tokens // self.frames)
+    def query_of(self, patches: Tensor) -> Tensor:
+        """Patches -> the query block that each lies in."""
+        return self._block_of(patches, self.query_block, self.queries_each)
 
-    def key_frames(self, device: torch.device | str = "cpu") -> Tensor:
-        """The frame of each key block's first patch, int32 (Kb,)."""
-        return self.key_table(device)[0] // (self.tokens // self.frames)
+    def key_of(self, patches: Tensor) -> Tensor:
+        """Patches -> the key block that each lies in."""
+        return self._block_of(patches, self.key_block, self.keys_each)
 
-    def place(self, tokens: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """Patches -> the number of the block of `size` that each lies in, and its place in that block."""
-        inside = tokens % self.segment_length
-        return tokens // self.segment_length * blocks_in(self.segment_length, size) + inside // size, inside % size
+    def token_rows(self, patches: Tensor) -> Tensor:
+        """Patches -> their rows among all tokens, where every frame begins with its special tokens."""
+        per_frame = self.layout.height * self.layout.width
+        return patches + (patches // per_frame + 1) * self.layout.special
 
     def query_span(self, first: int, last: int) -> tuple[int, int]:
         """First patch and end of the query blocks first..last - 1, which lie one after another."""
         return self._start(first), self._start(last)
 
-    def _start(self, block: int) -> int:
-        """The first patch of a query block; T for the one after the last."""
-        segment, inside = divmod(block, blocks_in(self.segment_length, self.query_block))
-        return segment * self.segment_length + inside * self.query_block
+    def _block_of(self, patches: Tensor, size: int, each: int) -> Tensor:
+        return patches // self.segment_length * each + patches % self.segment_length // size
 
-    def _table(self, size: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
-        inside = torch.arange(0, self.segment_length, size, dtype=torch.int32, device=device)
+    def _start(self, block: int) -> int:
+        """The first patch of a query block; that behind the last one for the number behind the last."""
+        segment, inside = divmod(block, self.queries_each)
+        return segment * self.segment_length + min(inside * self.query_block, self.segment_length)
+
+    def _table(self, size: int, each: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
+        inside = (torch.arange(each, dtype=torch.int32, device=device) * size).clamp(max=self.segment_length)
         lengths = (self.segment_length - inside).clamp(max=size)
         offsets = torch.arange(self.segments, dtype=torch.int32, device=device) * self.segment_length
         return (offsets[:, None] + inside).flatten(), lengths.repeat(self.segments)
@@ -107,41 +132,74 @@ def band_order(height: int, width: int, key_block: int, device: torch.device | s
 
 
 @dataclass(frozen=True)
-class Centroids:
-    """One pooled key and value for each key block; a query sees them in place of the blocks it drops.
+class Moments:
+    """Mean and variance of the tokens of each block; zero in empty blocks."""
 
-    The logit of a centroid is query . key * scale + log_count.
+    mean: Tensor  # (B, heads, blocks, D)
+    variance: Tensor | None  # the same shape
+
+
+@dataclass(frozen=True)
+class Centroids:
+    """What a query sees of key blocks that it drops: one key and one value for each group of key blocks.
+
+    The logit of a group is q . key / sqrt(D) + sum_d q_d^2 spread_d / 2D + ln n, where n is the number of its tokens
+    that the query drops: the logarithm of the sum of their exponentials, to second order.
     """
 
-    key: Tensor  # (B, heads, Kb, D)
-    value: Tensor  # (B, heads, Kb, D)
-    log_count: Tensor  # (Kb,) float32, the logarithm of the tokens in the block
+    key: Tensor  # (B, heads, Kg, D), the mean
+    spread: Tensor  # (B, heads, Kg, D), the variance of the keys
+    value: Tensor  # (B, heads, Kg, D), the mean
 
 
-def key_centroids(key: Tensor, value: Tensor, blocks: BlockLayout) -> Centroids:
-    """Means of patch keys and values (B, heads, T, D) over key blocks, in their own type."""
-    means = (pool(x, blocks.segments, blocks.key_block).to(x.dtype) for x in (key, value))
-    return Centroids(*means, blocks.key_table(key.device)[1].float().log())
+def pool(x: Tensor, segments: int, size: int, each: int, mode: str = "avg") -> Tensor:
+    """Means ("avg"), maxima ("max") or mean squares ("square") of blocks, (B, heads, segments * each, D).
 
-
-def pool(x: Tensor, segments: int, size: int, mode: str = "avg") -> Tensor:
-    """Means ("avg"), maxima ("max") or mean squares ("square") of blocks, (B, heads, blocks, D), float32 at least.
-
-    x: patches, (B, heads, T, D) or (B, heads, N, patches, D). A short block is pooled over the tokens that it has.
+    x: patches (B, heads, T, D). Computed in float32 at least. A short block is pooled over the tokens that it has, an
+    empty one gives zero.
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
-    if x.dim() == 4 or x.shape[2] != segments:
-        x = x.flatten(2, -2).unflatten(2, (segments, -1))  # (B, heads, segments, L, D)
-    whole = x.shape[3] // size * size
-    parts = [x[:, :, :, :whole].unflatten(3, (-1, size)), x[:, :, :, None, whole:]]
-    parts = [part for part in parts if part.shape[3] and part.shape[4]]
+    x = x.unflatten(2, (segments, -1))
+    length = x.shape[3]
+    x = torch.nn.functional.pad(x, (0, 0, 0, size * each - length)).unflatten(3, (each, size))
+    inside = torch.arange(size * each, device=x.device).view(each, size, 1) < length
+    count = inside.sum(1).clamp(min=1)  # (each, 1)
     if mode == "max":
-        pooled = [part.amax(4).to(dtype) for part in parts]
-    elif mode == "square":
-        pooled = [part.to(dtype).square().mean(4) for part in parts]
+        pooled = x.masked_fill(~inside, -torch.inf).amax(4).masked_fill(~inside.any(1), 0).to(dtype)
     else:
-        pooled = [part.mean(4, dtype=dtype) for part in parts]
-    return torch.cat(pooled, dim=3).flatten(2, 3)
+        x = x.to(dtype)
+        pooled = (x.square() if mode == "square" else x).sum(4) / count
+    return pooled.flatten(2, 3)
+
+
+def moments(x: Tensor, segments: int, size: int, each: int, spread: bool = True) -> Moments:
+    """Mean and, with `spread`, variance of blocks of patches (B, heads, T, D), float32 at least."""
+    mean = pool(x, segments, size, each)
+    if not spread:
+        return Moments(mean, None)
+    return Moments(mean, (pool(x, segments, size, each, "square") - mean.square()).clamp(min=0))
+
+
+def grouped(blocks: Moments, lengths: Tensor, group: int) -> Moments:
+    """The moments of groups of `group` blocks in a row, from those of the blocks, which have `lengths` tokens."""
+    weight = lengths.to(blocks.mean.dtype).view(-1, group, 1)
+    weight = weight / weight.sum(1, keepdim=True).clamp(min=1)  # (Kg, group, 1)
+    mean, variance = blocks.mean.unflatten(2, (-1, group)), blocks.variance
+    centre = (mean * weight).sum(3)
+    if variance is None:
+        return Moments(centre, None)
+    square = ((variance.unflatten(2, (-1, group)) + mean.square()) * weight).sum(3)
+    return Moments(centre, (square - centre.square()).clamp(min=0))
+
+
+def special_tokens(x: Tensor, blocks: BlockLayout) -> Tensor:
+    """Tokens (B, heads, N * P, D) -> the special ones (B, heads, N * S, D)."""
+    return x.unflatten(2, (blocks.layout.frames, -1))[:, :, :, : blocks.layout.special].flatten(2, 3)
+
+
+def patch_tokens(x: Tensor, blocks: BlockLayout) -> Tensor:
+    """Tokens (B, heads, N * P, D) -> patches (B, heads, N * h * w, D)."""
+    return x.unflatten(2, (blocks.layout.frames, -1))[:, :, :, blocks.layout.special :].flatten(2, 3)
 
 
 def blocks_in(length: int, size: int) -> int:

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from .blocks import LAYOUTS, ORDERS
+from ..attention import TokenLayout
+from .blocks import ORDERS, BlockLayout
 
 METHODS = ("dense", "paper", "manyview")
-POOLINGS = ("avg", "max", "spread")
-OWN_FRAME = ("score", "always", "never")
+POOLINGS = {"paper": ("avg", "max"), "manyview": ("avg", "spread"), "dense": ("avg",)}
+OWN_OPTIONS = ("order", "score_block", "centroid_block", "max_keys")
+"""Options that the method "manyview" alone has."""
 
 Setting = float | tuple[float, ...]
 """One number for all heads, or one for each head."""
@@ -21,20 +23,20 @@ class SparsityConfig:
 
     Patch queries are taken in blocks; each block sees some key blocks and all special tokens. Special queries see all.
 
-    method: "dense" computes everything; "paper" is the published rule and takes only rho, tau, block sizes, pooling and
-        dense layers; "manyview" takes every option.
+    method: "dense" computes everything. "paper" is the published rule (section 3): blocks straddle frames, every query
+        block keeps its own share of the key blocks. "manyview": blocks lie inside frames and hold compact parts of the
+        picture, all query blocks and heads of a layer share one budget, and what is dropped is seen as centroids.
     rho: share of the key blocks to drop, 0..1. tau: softmax mass to keep, 0..1. With both, the one that keeps more
         blocks decides; one alone is allowed. rho = 0 or tau = 1 keeps everything; one block is always kept.
-    layout: "packed" cuts the patches of all frames in one go, "frames" cuts each frame by itself.
-    order: blocks hold patches row by row ("rows") or in compact patches of the picture ("bands"), which needs layout
-        "frames" and costs a copy of queries, keys and values.
-    pooling: what stands for a block when it is scored: the mean, the maximum, or the mean and the "spread" of keys.
+    pooling: how well a block suits a query block is told from their means ("avg"), their maxima ("max", paper only), or
+        from means and the "spread" of the keys inside their block (manyview only).
+    order: the patches of a frame row by row ("rows"), or in compact parts of the picture ("bands").
+    score_block: queries that are pooled for one row of scores; a query block has as many rows as fit into it.
+    centroid_block: keys that share one centroid, a multiple of key_block; 0 for none.
+    max_keys: at most so many keys for a query on average, however long the input; 0 for no limit. Cost is then linear.
     dense_layers: global layers left dense, such as "0,1,20-23". min_tokens: below so many tokens everything is dense.
-    own_frame: key blocks of the query's own frame compete by "score", are kept "always" or "never". Frame attention
-        has seen them already. "always" and "never" need layout "frames".
-    frame_quota: the best so many key blocks of every frame are kept, even beyond the budget; needs layout "frames".
-    centroids: a query sees one mean key and value in place of each block that it drops.
     layer_rho, layer_tau: other values of rho and tau for some layers: layer -> a number, or one number for each head.
+        Heads with numbers of their own do not share their budget with others.
     """
 
     method: str = "paper"
@@ -42,55 +44,71 @@ class SparsityConfig:
     tau: float | None = None
     query_block: int = 128
     key_block: int = 64
-    layout: str = "packed"
-    order: str = "rows"
     pooling: str = "avg"
+    order: str = "bands"
+    score_block: int = 16
+    centroid_block: int = 64
+    max_keys: int = 0
     dense_layers: str = ""
     min_tokens: int = 0
-    own_frame: str = "score"
-    frame_quota: int = 0
-    centroids: bool = False
     layer_rho: Mapping[int, Setting] = field(default_factory=dict)
     layer_tau: Mapping[int, Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("method", METHODS),
-            ("layout", LAYOUTS),
-            ("order", ORDERS),
-            ("pooling", POOLINGS),
-            ("own_frame", OWN_FRAME),
-        ):
+        for name, choices in (("method", METHODS), ("order", ORDERS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
-        for name in ("query_block", "key_block"):
+        for name in ("query_block", "key_block", "score_block"):
             _whole(name, getattr(self, name), 1)
-        for name in ("min_tokens", "frame_quota"):
+        for name in ("min_tokens", "max_keys", "centroid_block"):
             _whole(name, getattr(self, name), 0)
         parse_layers(self.dense_layers)
         self._check_budgets()
         self._check_combination()
+
+    @property
+    def own(self) -> bool:
+        """True for ManyView's own method, whose blocks lie inside frames."""
+        return self.method == "manyview"
+
+    def blocks(self, layout: TokenLayout) -> BlockLayout:
+        """How the patches of `layout` are cut."""
+        if not self.own:
+            return BlockLayout(layout, self.query_block, self.key_block)
+        group = max(1, self.centroid_block // self.key_block)
+        parts = self.query_block // self.score_block
+        return BlockLayout(layout, self.query_block, self.key_block, framed=True, parts=parts, group=group)
 
     def is_dense(self, layer: int) -> bool:
         """True if all of this layer is to be computed, whatever the input."""
         if self.method == "dense" or layer in parse_layers(self.dense_layers):
             return True
         rho, tau = self.settings(layer)
-        keeps_all = (rho is not None and max(_values(rho)) == 0) or (tau is not None and min(_values(tau)) == 1)
-        return keeps_all and self.own_frame != "never"
+        keeps_all = rho is not None and max(_values(rho)) == 0 and not self.max_keys
+        return keeps_all or (tau is not None and min(_values(tau)) == 1)
 
     def settings(self, layer: int) -> tuple[Setting | None, Setting | None]:
         """rho and tau of one layer."""
         return self.layer_rho.get(layer, self.rho), self.layer_tau.get(layer, self.tau)
 
-    def budget(self, layer: int, heads: int, key_blocks: int) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
-        """For each head, the least number of key blocks to keep, and the mass to reach (None: no such rule)."""
+    def budget(self, layer: int, heads: int, blocks: BlockLayout) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
+        """For each head, the number of key blocks that rho leaves, and the mass to reach (None: no such rule).
+
+        Where tau stands alone the first is 1. A head that keeps everything has the number of all filled blocks.
+        """
+        key_blocks = blocks.filled_key_blocks
         rho, tau = self.settings(layer)
         rhos, taus = (_per_head(name, value, heads, layer) for name, value in (("rho", rho), ("tau", tau)))
         least = [1 if r is None else max(1, kept_blocks(key_blocks, r)) for r in rhos]
-        everything = [r == 0 or t == 1 for r, t in zip(rhos, taus, strict=True)]
-        least = [key_blocks if full else count for full, count in zip(everything, least, strict=True)]
+        if self.max_keys:
+            least = [min(count, max(1, self.max_keys // self.key_block)) for count in least]
+        least = [key_blocks if t == 1 else count for count, t in zip(least, taus, strict=True)]
+        everything = [count == key_blocks for count in least]
         return tuple(least), tuple(None if full else t for full, t in zip(everything, taus, strict=True))
+
+    def shares_budget(self, layer: int) -> bool:
+        """True if the heads of a layer share one budget."""
+        return not any(isinstance(setting, tuple) for setting in self.settings(layer))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings, lists and dicts, for JSON."""
@@ -129,15 +147,22 @@ class SparsityConfig:
             )
 
     def _check_combination(self) -> None:
-        if self.method == "paper":
-            plain = SparsityConfig(method="dense")
-            for name in ("layout", "order", "own_frame", "frame_quota", "centroids", "layer_rho", "layer_tau"):
-                if getattr(self, name) != getattr(plain, name):
-                    raise ValueError(f"The method 'paper' is the published rule without {name}; use method='manyview'.")
-            if self.pooling == "spread":
-                raise ValueError("The published rule pools by 'avg' or 'max'; use method='manyview' for 'spread'.")
-        if self.layout != "frames" and (self.own_frame != "score" or self.frame_quota or self.order != "rows"):
-            raise ValueError("order, own_frame and frame_quota need blocks that lie in one frame; set layout='frames'.")
+        if self.pooling not in POOLINGS[self.method]:
+            choices = ", ".join(POOLINGS[self.method])
+            raise ValueError(f"pooling of the method {self.method!r} must be one of {choices}, got {self.pooling!r}.")
+        if not self.own:
+            for one in fields(self):
+                if one.name in OWN_OPTIONS and getattr(self, one.name) != one.default:
+                    raise ValueError(f"The method {self.method!r} has no {one.name}; use method='manyview'.")
+            return
+        if self.query_block % self.score_block:
+            raise ValueError(
+                f"query_block must be a multiple of score_block, got {self.query_block} and {self.score_block}."
+            )
+        if self.centroid_block % self.key_block:
+            raise ValueError(
+                f"centroid_block must be 0 or a multiple of key_block, got {self.centroid_block} and {self.key_block}."
+            )
 
 
 def preset(name: str) -> SparsityConfig:
@@ -192,18 +217,19 @@ def _whole(name: str, value: Any, least: int) -> None:
 
 
 OURS: Mapping[str, Any] = {
-    "layout": "frames",
-    "order": "bands",
+    "method": "manyview",
+    "query_block": 64,
+    "key_block": 32,
     "pooling": "spread",
-    "centroids": True,
     "min_tokens": 20_000,
 }
+
 PRESETS: Mapping[str, SparsityConfig] = {
     # The paper's operating points: about 8, 26 and 75 % of the blocks dropped in VGGT, whatever their names say.
     "dense": SparsityConfig(method="dense"),
-    "quality": SparsityConfig(method="manyview", rho=0.5, **OURS),
-    "balanced": SparsityConfig(method="manyview", rho=0.75, **OURS),
-    "fast": SparsityConfig(method="manyview", rho=0.9, **OURS),
+    "quality": SparsityConfig(rho=0.7, **OURS),
+    "balanced": SparsityConfig(rho=0.85, **OURS),
+    "fast": SparsityConfig(rho=0.95, **OURS),
     "paper-s25": SparsityConfig(rho=0.10, tau=0.97),
     "paper-s50": SparsityConfig(rho=0.50, tau=0.90),
     "paper-s75": SparsityConfig(rho=0.80, tau=0.40),

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from .blocks import BlockLayout, Centroids
-from .reference import selected_blocks
+from .blocks import BlockLayout, Centroids, special_tokens
 from .select import BlockIndex
 
 NUMBERS_AT_ONCE = 2**23  # gathered keys, and logits, of one step
@@ -14,8 +13,6 @@ def sparse_attention_torch(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    special_key: Tensor,
-    special_value: Tensor,
     index: BlockIndex,
     blocks: BlockLayout,
     centroids: Centroids | None = None,
@@ -24,17 +21,21 @@ def sparse_attention_torch(
     width = index.indices.shape[-1]
     if query.device.type == "cpu" and not torch.compiler.is_compiling():
         width = int(index.counts.max())  # elsewhere this would wait for the device
-    key_at, key_inside = _token_table(blocks.key_table(query.device), blocks.key_block)
-    tables = key_at, key_inside, blocks.query_table(query.device)
-    extra = special_key.shape[2] + (0 if centroids is None else blocks.key_blocks)
-    columns = width * blocks.key_block + extra
+    special = blocks.layout.frames * blocks.layout.special
+    columns = width * blocks.key_block + special + (0 if centroids is None else blocks.key_groups)
     row_numbers = query.shape[0] * query.shape[1] * columns * max(query.shape[-1], blocks.query_block)
     step = max(1, NUMBERS_AT_ONCE // row_numbers)
+    special_key, special_value = (special_tokens(x, blocks) for x in (key, value))
     parts = []
     for start in range(0, index.rows, step):
         rows = slice(start, start + step)
-        part = BlockIndex(index.indices[:, :, rows, :width], index.counts[:, :, rows], index.first + start)
-        parts.append(_attend(query, key, value, special_key, special_value, part, blocks, centroids, tables))
+        part = BlockIndex(
+            index.indices[:, :, rows, :width],
+            *(x[:, :, rows] for x in (index.counts, index.whole, index.seen)),
+            None if index.left is None else index.left[:, :, rows],
+            index.first + start,
+        )
+        parts.append(_attend(query, key, value, special_key, special_value, part, blocks, centroids))
     out, lse = (torch.cat(part, dim=2) for part in zip(*parts, strict=True))
     return out, lse
 
@@ -48,26 +49,28 @@ def _attend(
     index: BlockIndex,
     blocks: BlockLayout,
     centroids: Centroids | None,
-    tables: tuple[Tensor, Tensor, tuple[Tensor, Tensor]],
 ) -> tuple[Tensor, Tensor]:
     """One step; r rows of the index, each of b = query_block queries, padded at the end of short blocks."""
-    key_at, key_inside, (starts, lengths) = tables
     dtype = torch.promote_types(query.dtype, torch.float32)
+    scale = query.shape[-1] ** -0.5
     last = index.first + index.rows
-    query_at, _ = _token_table((starts[index.first : last], lengths[index.first : last]), blocks.query_block)
-    queries = query[:, :, query_at].to(dtype) * query.shape[-1] ** -0.5  # (B, heads, r, b, D)
+    starts, lengths = blocks.query_table(query.device)
+    query_at, _ = token_table(blocks, starts[index.first : last], lengths[index.first : last], blocks.query_block)
+    queries = query[:, :, query_at].to(dtype)  # (B, heads, r, b, D)
 
+    key_at, key_inside = token_table(blocks, *blocks.key_table(key.device), blocks.key_block)
     chosen = index.indices.long().clamp(min=0)  # (B, heads, r, K)
     rank = torch.arange(chosen.shape[-1], device=chosen.device)
     valid = key_inside[chosen] & (rank < index.counts[..., None])[..., None]  # (B, heads, r, K, key_block)
     tokens = key_at[chosen].flatten(3)  # (B, heads, r, K * key_block)
-    logits = queries @ _take(key, tokens, dtype).transpose(-1, -2)
+    logits = queries @ take(key, tokens, dtype).transpose(-1, -2) * scale
     groups = [logits.masked_fill(~valid.flatten(3)[..., None, :], -torch.inf)]
-    groups.append(queries @ special_key.to(dtype).transpose(-1, -2)[:, :, None])
-    values = [_take(value, tokens, dtype), special_value[:, :, None].to(dtype)]
+    groups.append(queries @ special_key.to(dtype).transpose(-1, -2)[:, :, None] * scale)
+    values = [take(value, tokens, dtype), special_value[:, :, None].to(dtype)]
     if centroids is not None:
-        logits = queries @ centroids.key.to(dtype).transpose(-1, -2)[:, :, None] + centroids.log_count.to(dtype)
-        groups.append(logits.masked_fill(selected_blocks(index, blocks)[..., None, :], -torch.inf))
+        means, spread = (x.to(dtype).transpose(-1, -2)[:, :, None] for x in (centroids.key, centroids.spread))
+        logits = queries @ means * scale + queries.square() @ spread * (0.5 * scale**2)
+        groups.append(logits + index.left.to(dtype).log()[..., None, :])
         values.append(centroids.value[:, :, None].to(dtype))
 
     logits = torch.cat(groups, dim=-1)
@@ -76,20 +79,20 @@ def _attend(
     out = sum(weight @ part for weight, part in zip(weights, values, strict=True))
 
     first, end = blocks.query_span(index.first, last)
-    block, inside = blocks.place(torch.arange(first, end, device=query.device), blocks.query_block)
-    place = (block - index.first) * blocks.query_block + inside  # of each patch among the padded queries
-    return out.flatten(2, 3)[:, :, place].to(query.dtype), lse.flatten(2, 3)[:, :, place]
+    patches = torch.arange(first, end, device=query.device)
+    block = blocks.query_of(patches) - index.first
+    place = block * blocks.query_block + patches - starts[index.first : last].long()[block]  # among padded queries
+    return out.flatten(2, 3)[:, :, place].to(value.dtype), lse.flatten(2, 3)[:, :, place]
 
 
-def _token_table(table: tuple[Tensor, Tensor], size: int) -> tuple[Tensor, Tensor]:
-    """Starts and lengths (blocks,) -> tokens (blocks, size), the last one repeated in short blocks, and which count."""
-    starts, lengths = table
+def token_table(blocks: BlockLayout, starts: Tensor, lengths: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Starts and lengths (blocks,) -> token rows (blocks, size), the last repeated in short blocks, and which count."""
     inside = torch.arange(size, device=starts.device)
-    real = inside < lengths[:, None]
-    return starts[:, None] + inside.minimum(lengths[:, None] - 1), real
+    patches = starts[:, None] + inside.minimum((lengths[:, None] - 1).clamp(min=0))
+    return blocks.token_rows(patches.clamp(max=blocks.tokens - 1)), inside < lengths[:, None]
 
 
-def _take(x: Tensor, tokens: Tensor, dtype: torch.dtype) -> Tensor:
+def take(x: Tensor, tokens: Tensor, dtype: torch.dtype) -> Tensor:
     """Tokens (B, heads, r, n) of x (B, heads, T, D) -> (B, heads, r, n, D)."""
     flat = tokens.flatten(2)[..., None].expand(-1, -1, -1, x.shape[-1]).long()
     return x.gather(2, flat).unflatten(2, tokens.shape[2:]).to(dtype)

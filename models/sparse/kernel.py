@@ -1,12 +1,11 @@
 """Block-sparse attention as one Triton kernel over index lists; `reference.py` says what it computes.
 
 Importing this file imports Triton, so import it where it is used. A program owns up to 128 queries of one head. It
-walks the key blocks of its query block's list, then all special keys, then (if asked) the centroids of the blocks
-that its list leaves out. Programs of one head run side by side and lists ascend, so neighbours read the same keys from
-the L2 cache.
+walks the key blocks of its query block's list, then all special keys, then (if asked) the centroids of what its list
+leaves out. Programs of one head run side by side and lists ascend, so neighbours read the same keys from the L2 cache.
 
-Patch tensors may be (B, heads, T, D), or (B, heads, N, patches, D): a view of all tokens with every frame's special
-tokens cut off. Of such views nothing is copied.
+Keys are fetched row by row, so a tile of keys may be made of several small blocks at almost no cost: on an H100, blocks
+of 16 keys run at 95 % of the speed of blocks of 64. Nothing is copied: tokens are read where the projection left them.
 """
 
 import math
@@ -27,6 +26,10 @@ PRECISIONS = ("ieee", "tf32")
 LARGEST_KEY_BLOCK = 128
 OLDEST_GPU = (8, 0)  # Ampere: bfloat16 products and asynchronous copies
 LOG2_E = math.log2(math.e)
+POOL_TILE, POOL_STAGES = (
+    32,
+    1,
+)  # of the loop over centroids: small, so that its registers do not cost a resident program
 
 
 def why_not(device: torch.device, dtype: torch.dtype, width: int, query_block: int, key_block: int) -> str | None:
@@ -41,6 +44,10 @@ def why_not(device: torch.device, dtype: torch.dtype, width: int, query_block: i
         return f"no Triton kernel for heads of width {width}, only {', '.join(map(str, HEAD_WIDTHS))}"
     if key_block > LARGEST_KEY_BLOCK:
         return f"the Triton kernel takes key blocks of at most {LARGEST_KEY_BLOCK} tokens, not {key_block}"
+    if device.type == "cuda":
+        needed = shared_bytes(tile_for(query_block, key_block, width, dtype), width, dtype)
+        if needed > shared_limit(device):
+            return f"tiles of {needed // 1024} KiB do not fit into this GPU's shared memory"
     return None
 
 
@@ -54,21 +61,20 @@ def sparse_attention_triton(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    special_key: Tensor,
-    special_value: Tensor,
     index: BlockIndex,
     blocks: BlockLayout,
     centroids: Centroids | None = None,
     *,
+    out: Tensor,
+    lse: Tensor | None = None,
+    tables: "Tables | None" = None,
     precision: str = "ieee",
-    out: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The same as `sparse_attention_reference`: out (B, heads, t, D), lse (B, heads, t) of the index' query blocks.
+) -> None:
+    """The same as `sparse_attention_reference`, written into the patches of the index' query blocks.
 
-    query, key and value may also be (B, heads, N, patches, D), see above. With `out`, of query's shape and any strides,
-    the rows of the index are written there, so several pieces of an index fill one result, and `out` is returned.
-    precision: how float32 operands are multiplied; 16-bit operands are multiplied as they are. Sums are float32. A
-    query without any key gets zeros and -inf.
+    query, key, value, out: all tokens (B, heads, N * P, D), rows of any strides; lse (B, heads, patches) float32. A
+    query without any key gets zeros and -inf. precision: how float32 operands are multiplied; 16-bit operands are
+    multiplied as they are. Sums are float32.
     """
     width = query.shape[-1]
     reason = why_not(query.device, query.dtype, width, blocks.query_block, blocks.key_block)
@@ -76,94 +82,75 @@ def sparse_attention_triton(
         raise ValueError(f"Sparse attention cannot run here: {reason}; take another backend.")
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
-    _check(query, key, value, special_key, special_value, blocks, index)
-    first, last = blocks.query_span(index.first, index.first + index.rows)
-    lse = torch.empty((*query.shape[:2], last - first), dtype=torch.float32, device=query.device)
-    origin = 0  # the patch that the first row of out belongs to
-    if out is None:
-        origin = first
-        out = torch.empty((*lse.shape, width), dtype=query.dtype, device=query.device)
-    elif out.shape != query.shape or out.dtype != query.dtype:
-        raise ValueError(f"out must be {query.dtype} {tuple(query.shape)}, got {out.dtype} {tuple(out.shape)}.")
-    elif not Rows.regular(out):
-        raise ValueError(f"Rows of out must lie at equal distances, each in one piece; its strides are {out.stride()}.")
-    pooled = (None, None, None) if centroids is None else (centroids.key, centroids.value, centroids.log_count)
-    cut = (blocks.segments, blocks.segment_length, blocks.query_block, blocks.key_block, index.first)
-    operands = (query, key, value, special_key, special_value, index.indices, index.counts)
-    _launch(*operands, out, lse, *pooled, *cut, first, origin, precision)
-    return out, lse
-
-
-def _check(
-    query: Tensor, key: Tensor, value: Tensor, special_key: Tensor, special_value: Tensor,
-    blocks: BlockLayout, index: BlockIndex,
-) -> None:  # fmt: skip
-    """Raise ValueError if shapes or types do not fit each other."""
-    batch, heads, width = query.shape[0], query.shape[1], query.shape[-1]
-    if key.shape != query.shape or value.shape != query.shape:
-        shapes = ", ".join(str(tuple(x.shape)) for x in (query, key, value))
-        raise ValueError(f"query, key and value must have one shape, got {shapes}.")
-    if math.prod(query.shape[2:-1]) != blocks.tokens:
-        raise ValueError(f"The blocks are cut for {blocks.tokens} patches, but query is {tuple(query.shape)}.")
-    if special_key.shape != special_value.shape or special_key.shape != (batch, heads, special_key.shape[2], width):
-        raise ValueError(
-            f"special_key and special_value must be ({batch}, {heads}, S, {width}), got {tuple(special_key.shape)} and "
-            f"{tuple(special_value.shape)}."
-        )
-    if index.counts.shape[:2] != (batch, heads) or index.first + index.rows > blocks.query_blocks:
-        raise ValueError(
-            f"The index has {tuple(index.counts.shape)} rows from {index.first} on, but there are {batch} x {heads} "
-            f"heads of {blocks.query_blocks} query blocks."
-        )
-    dtypes = {x.dtype for x in (query, key, value, special_key, special_value)}
-    if len(dtypes) > 1:
-        raise ValueError(f"Queries, keys and values must have one type, got {', '.join(sorted(map(str, dtypes)))}.")
-
-
-@torch.library.custom_op("manyview::block_sparse_attention", mutates_args=("out", "lse"))
-def _launch(
-    query: Tensor, key: Tensor, value: Tensor, special_key: Tensor, special_value: Tensor,
-    indices: Tensor, counts: Tensor, out: Tensor, lse: Tensor,
-    pooled_key: Tensor | None, pooled_value: Tensor | None, log_count: Tensor | None,
-    segments: int, segment_length: int, query_block: int, key_block: int, first: int, first_patch: int, origin: int,
-    precision: str,
-) -> None:  # fmt: skip
-    """Opaque to torch.compile, so that a compiled model has no graph break here."""
-    blocks = BlockLayout(segments, segment_length, query_block, key_block, frames=segments)
-    batch, heads, rows = counts.shape
-    if counts.numel() == 0:
+    _check(query, key, value, out, blocks, index)
+    if index.counts.numel() == 0:
         return
-    tile = tile_for(query_block, key_block, query.shape[-1], query.dtype, precision)
-    q, k, v, o = (Rows.of(x) for x in (query, key, value, out))
-    if (k.frame, k.gap) != (v.frame, v.gap) or k.frame < key_block:  # a block would cross several borders of frames
-        k, v = (Rows.of(x.flatten(2, -2)) for x in (key, value))
-    unit = (special_key, special_value, indices)
-    special_key, special_value, indices = (x if x.stride(-1) == 1 else x.contiguous() for x in unit)
-    pooled = pooled_key is not None
-    if not pooled:
-        pooled_key, pooled_value, log_count = special_key, special_value, lse  # never read
-    pooled_key, pooled_value, counts = pooled_key.contiguous(), pooled_value.contiguous(), counts.contiguous()
-    parts = -(-query_block // tile.queries)
+    batch, heads, rows = index.counts.shape
+    tables = tables or Tables.of(blocks, query.device)
+    tile = tile_for(blocks.query_block, blocks.key_block, width, query.dtype, precision)
+    parts = -(-blocks.query_block // tile.queries)
+    indices = index.indices if index.indices.stride(-1) == 1 else index.indices.contiguous()
+    counts, whole = index.counts.contiguous(), index.whole.contiguous()
+    pooled = centroids is not None
+    own = (centroids.key, centroids.spread, centroids.value) if pooled else (key, key, key)  # else never read
+    own = [x.contiguous() for x in own] if pooled else own
+    left = index.left if pooled else counts
+    segment_length = blocks.segment_length
     with on_device(query):
         _attend[(rows * parts, batch * heads)](
-            q.base, k.base, v.base, o.base, lse, special_key, special_value, pooled_key, pooled_value, log_count,
-            indices, counts, key_rows(blocks, k.frame, k.gap, query.device),
-            *q.strides, *k.strides, *v.strides, *o.strides, *special_key.stride()[:3], *special_value.stride()[:3],
-            *indices.stride()[:3], *lse.stride()[:2],
-            heads, first, first_patch, origin, rows, segment_length, special_key.shape[2], blocks.key_blocks,
-            q.frame, q.gap, o.frame, o.gap, k.gap, query.shape[-1] ** -0.5 * LOG2_E,
-            D=query.shape[-1], BLOCK_D=triton.next_power_of_2(query.shape[-1]), QUERY_BLOCK=query_block, PARTS=parts,
-            BLOCK_M=tile.queries, BLOCK_N=tile.keys, TILE=64, SPECIAL=special_key.shape[2] > 0, POOLED=pooled,
-            SHORT=key_block != tile.keys or segment_length % key_block != 0,
-            STRADDLE=k.gap > 0 and k.frame != segment_length, PRECISION=precision,
+            query, key, value, out, counts if lse is None else lse, *own, left,
+            indices, counts, whole, tables.query_start, tables.query_length, tables.key_row, tables.key_border,
+            *query.stride()[:3], *key.stride()[:3], *value.stride()[:3], *out.stride()[:3],
+            *indices.stride()[:3], *left.stride()[:3], *((0, 0) if lse is None else lse.stride()[:2]),
+            heads, index.first, rows, blocks.layout.height * blocks.layout.width, blocks.layout.frames,
+            blocks.key_groups, segment_length % blocks.key_block or blocks.key_block, width**-0.5 * LOG2_E,
+            D=width, BLOCK_D=triton.next_power_of_2(width), PARTS=parts, SPECIAL=blocks.layout.special,
+            BLOCK_M=tile.queries, BLOCK_N=tile.keys, BLOCK=triton.next_power_of_2(blocks.key_block),
+            TILE=32, POOLED=pooled, POOL_TILE=POOL_TILE, POOL_STAGES=POOL_STAGES,
+            ODD=triton.next_power_of_2(blocks.key_block) != blocks.key_block, LSE=lse is not None,
+            KEY_BLOCK=blocks.key_block, STRADDLE=straddle(blocks), PRECISION=precision,
             EMULATE=interpreted() and query.dtype == torch.bfloat16,
             num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
 
 
-@_launch.register_fake
-def _(*arguments: object) -> None:
-    return None
+def _check(query: Tensor, key: Tensor, value: Tensor, out: Tensor, blocks: BlockLayout, index: BlockIndex) -> None:
+    """Raise ValueError if shapes or types do not fit each other."""
+    shapes = {tuple(x.shape) for x in (query, key, value, out)}
+    tokens = blocks.layout.frames * blocks.layout.tokens_per_frame
+    if len(shapes) > 1 or query.shape[2] != tokens:
+        raise ValueError(
+            f"Queries, keys, values and out must have one shape with {tokens} tokens, got {sorted(shapes)}."
+        )
+    if index.counts.shape[:2] != query.shape[:2] or index.first + index.rows > blocks.query_blocks:
+        raise ValueError(
+            f"The index has {tuple(index.counts.shape)} rows from {index.first} on, but there are {query.shape[0]} x "
+            f"{query.shape[1]} heads of {blocks.query_blocks} query blocks."
+        )
+    dtypes = {x.dtype for x in (query, key, value, out)}
+    if len(dtypes) > 1:
+        raise ValueError(f"Queries, keys and values must have one type, got {', '.join(sorted(map(str, dtypes)))}.")
+    if any(x.stride(-1) != 1 for x in (query, key, value, out)):
+        raise ValueError("The numbers of a query, key or value must lie side by side; make the tensors contiguous.")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """First patches and lengths of all blocks, int32, on the device."""
+
+    query_start: Tensor  # (Qb,)
+    query_length: Tensor
+    key_start: Tensor  # (Kb,)
+    key_length: Tensor
+    key_row: Tensor  # row of the first patch among all tokens; the patch itself where blocks cross several frames
+    key_border: Tensor  # patches from the start to the end of its frame
+
+    @classmethod
+    def of(cls, blocks: BlockLayout, device: torch.device) -> "Tables":
+        start, length = blocks.key_table(device)
+        per_frame = blocks.layout.height * blocks.layout.width
+        row = start if straddle(blocks) == 2 else blocks.token_rows(start)
+        return cls(*blocks.query_table(device), start, length, row, per_frame - start % per_frame)
 
 
 @dataclass(frozen=True)
@@ -184,50 +171,35 @@ def tile_for(query_block: int, key_block: int, width: int, dtype: torch.dtype, p
     """
     queries = min((128, 64), key=lambda size: (-(-query_block // size) * size, -size))
     queries = min(queries, max(16, triton.next_power_of_2(query_block)))
-    keys = max(16, triton.next_power_of_2(key_block))
+    block = triton.next_power_of_2(key_block)
     if dtype == torch.float32:  # more registers and shared memory for each number, so smaller tiles
+        keys = max(16, min(block, 64))
         warps = 8 if keys * width > 64 * 64 else 4
         if precision == "ieee":
-            return Tile(min(queries, 32), keys, warps, 1)
-        return Tile(min(queries, 64), keys, warps, 2 if width <= 64 else 1)
-    warps = 8 if queries == 128 else 4
-    return Tile(queries, keys, warps, 2 if keys * width > 64 * 64 else 3)
+            return Tile(min(queries, 32), max(keys, block), warps, 1)
+        return Tile(min(queries, 64), max(keys, block), warps, 2 if width <= 64 else 1)
+    keys = max(block, 64)
+    if queries == 128:
+        return Tile(queries, keys, 4 if keys == 128 and width <= 64 else 8, 3 if keys * width <= 64 * 64 else 2)
+    return Tile(queries, keys, 4, 3 if keys * width <= 64 * 64 else 2)
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Tokens as rows of equal distance: patch t is row t + t // frame * gap."""
-
-    base: Tensor
-    strides: tuple[int, int, int]  # of batch, head, row
-    frame: int
-    gap: int
-
-    @classmethod
-    def of(cls, x: Tensor) -> "Rows":
-        """Tokens (B, heads, T, D) or (B, heads, N, patches, D), copied only if they are no such rows."""
-        if not cls.regular(x):
-            x = x.flatten(2, -2).contiguous()
-        if x.ndim == 4 or x.shape[2] == 1:
-            x = x.flatten(2, -2)
-            return cls(x, x.stride()[:3], max(x.shape[2], 1), 0)
-        return cls(x, (x.stride(0), x.stride(1), x.stride(3)), x.shape[3], x.stride(2) // x.stride(3) - x.shape[3])
-
-    @staticmethod
-    def regular(x: Tensor) -> bool:
-        """True if `of` need not copy."""
-        if x.stride(-1) != 1:
-            return False
-        if x.ndim == 4 or x.shape[2] == 1:
-            return True
-        frame, row = x.stride(2), x.stride(3)
-        return row > 0 and frame % row == 0 and frame // row >= x.shape[3]
+def straddle(blocks: BlockLayout) -> int:
+    """How many borders of frames a key block can cross: 0, 1, or 2 for any number."""
+    if blocks.framed or blocks.layout.special == 0:
+        return 0
+    return 1 if blocks.key_block <= blocks.layout.height * blocks.layout.width else 2
 
 
-def key_rows(blocks: BlockLayout, frame: int, gap: int, device: torch.device) -> Tensor:
-    """(Kb, 3) int32: first row of each key block, its tokens, and how many rows on the next frame begins."""
-    start, length = blocks.key_table(device)
-    return torch.stack([start + start // frame * gap, length, frame - start % frame], dim=1)
+def shared_bytes(tile: Tile, width: int, dtype: torch.dtype) -> int:
+    """Shared memory of a program, about: the queries and the pipeline of keys and values."""
+    width = triton.next_power_of_2(width)
+    return (tile.queries + 2 * tile.stages * tile.keys) * width * dtype.itemsize
+
+
+def shared_limit(device: torch.device) -> int:
+    """Shared memory that one program may have; older PyTorch does not tell, so Ampere's least is taken."""
+    return getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 101_376)
 
 
 def on_device(x: Tensor) -> AbstractContextManager:
@@ -261,129 +233,149 @@ def _fold(scores, v, top, total, out, scale, PRECISION: tl.constexpr, EMULATE: t
     return new_top, total, out
 
 
+@triton.jit
+def token_row(patch, per_frame, SPECIAL: tl.constexpr):
+    """Patches -> their rows among all tokens, where every frame begins with its special tokens."""
+    return (patch + (patch // per_frame + 1) * SPECIAL).to(tl.int64)
+
+
+@triton.jit
+def key_row(start, border, inside, per_frame, SPECIAL: tl.constexpr, STRADDLE: tl.constexpr):
+    """Rows among all tokens of the patches start + inside; a division for each only where it must be."""
+    if STRADDLE == 2:
+        return token_row(start + inside, per_frame, SPECIAL)
+    row = start + inside
+    if STRADDLE == 1:
+        row += tl.where(inside >= border, SPECIAL, 0)
+    return row.to(tl.int64)
+
+
 @triton.jit(
-    do_not_specialize=[
-        "heads", "first", "first_patch", "origin", "rows", "segment_length", "special_count", "key_blocks", "q_frame",
-        "q_gap", "o_frame", "o_gap", "k_gap",
-    ]
-)  # fmt: skip
+    do_not_specialize=["heads", "first", "rows", "per_frame", "frames", "groups", "short", "left_row", "index_row"]
+)
 def _attend(
-    q_ptr, k_ptr, v_ptr, o_ptr, lse_ptr, sk_ptr, sv_ptr, pk_ptr, pv_ptr, log_count_ptr,
-    index_ptr, count_ptr, table_ptr,
+    q_ptr, k_ptr, v_ptr, o_ptr, lse_ptr, ck_ptr, cs_ptr, cv_ptr, left_ptr,
+    index_ptr, count_ptr, whole_ptr, q_start_ptr, q_length_ptr, k_start_ptr, k_border_ptr,
     q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row, o_batch, o_head, o_row,
-    sk_batch, sk_head, sk_row, sv_batch, sv_head, sv_row, index_batch, index_head, index_row, lse_batch, lse_head,
-    heads, first, first_patch, origin, rows, segment_length, special_count, key_blocks,
-    q_frame, q_gap, o_frame, o_gap, k_gap, scale,
-    D: tl.constexpr, BLOCK_D: tl.constexpr, QUERY_BLOCK: tl.constexpr, PARTS: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, TILE: tl.constexpr, SPECIAL: tl.constexpr, POOLED: tl.constexpr,
-    SHORT: tl.constexpr, STRADDLE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
+    index_batch, index_head, index_row, left_batch, left_head, left_row, lse_batch, lse_head,
+    heads, first, rows, per_frame, frames, groups, short, scale,
+    D: tl.constexpr, BLOCK_D: tl.constexpr, PARTS: tl.constexpr, SPECIAL: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, POOLED: tl.constexpr,
+    POOL_TILE: tl.constexpr, POOL_STAGES: tl.constexpr,
+    ODD: tl.constexpr, LSE: tl.constexpr, KEY_BLOCK: tl.constexpr, STRADDLE: tl.constexpr,
+    PRECISION: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0) // PARTS  # of the index
     batch = (tl.program_id(1) // heads).to(tl.int64)
     head = (tl.program_id(1) % heads).to(tl.int64)
 
-    # Queries of this program: patch, and its row in memory. Once for each program, so divisions do not matter.
-    per_segment = (segment_length + QUERY_BLOCK - 1) // QUERY_BLOCK
-    segment = (first + row) // per_segment
-    inside = (first + row) % per_segment * QUERY_BLOCK + tl.program_id(0) % PARTS * BLOCK_M
-    lane = tl.arange(0, BLOCK_M)
-    live = (lane < segment_length - inside) & (lane < QUERY_BLOCK - tl.program_id(0) % PARTS * BLOCK_M)
-    patch = segment * segment_length + inside + lane
+    lane = tl.program_id(0) % PARTS * BLOCK_M + tl.arange(0, BLOCK_M)
+    live = lane < tl.load(q_length_ptr + first + row)
+    patch = tl.load(q_start_ptr + first + row) + lane
+    q_token = token_row(patch, per_frame, SPECIAL)[:, None]
     d = tl.arange(0, BLOCK_D)
-    q_offset = (patch + patch // q_frame * q_gap).to(tl.int64)[:, None] * q_row + d[None, :]
-    q = tl.load(q_ptr + batch * q_batch + head * q_head + q_offset, mask=live[:, None] & (d < D)[None, :], other=0.0)
+    q_at = q_ptr + batch * q_batch + head * q_head + q_token * q_row + d[None, :]
+    q = tl.load(q_at, mask=live[:, None] & (d < D)[None, :], other=0.0)
     q = as_operand(q, q_ptr.dtype.element_ty, EMULATE)
 
     top = tl.full([BLOCK_M], -float("inf"), tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
     out = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
 
-    # 1. The listed key blocks. A block number is loaded two steps ahead and its place one step ahead, so that no
-    # load of keys waits for a chain of scalar loads. Padding and what lies behind the list reads as block 0.
+    # 1. The listed key blocks, PER of them in a tile. A block's number is loaded two tiles ahead and its place one tile
+    # ahead, so that no load of keys waits for a chain of loads. First the tiles of whole blocks, without any mask;
+    # then what is left of them and the short ones.
+    PER: tl.constexpr = BLOCK_N // BLOCK
+    n = tl.arange(0, BLOCK_N)
+    inside = n % BLOCK
+    which = n // BLOCK
     list_ptr = index_ptr + batch * index_batch + head * index_head + row.to(tl.int64) * index_row
     count = tl.load(count_ptr + (batch * heads + head) * rows + row)
-    n = tl.arange(0, BLOCK_N)
-    k_base = k_ptr + batch * k_batch + head * k_head
-    v_base = v_ptr + batch * v_batch + head * v_head
-    k_offset = n[:, None] * k_row + d[None, :]
-    v_offset = n[:, None] * v_row + d[None, :]
-    block = tl.load(list_ptr, mask=count > 0, other=0)
-    place = table_ptr + block * 3
-    start, length, border = tl.load(place), tl.load(place + 1), tl.load(place + 2)
-    block = tl.load(list_ptr + 1, mask=count > 1, other=0)
-    for step in range(count):
-        k_from = k_base + start.to(tl.int64) * k_row
-        v_from = v_base + start.to(tl.int64) * v_row
-        if STRADDLE:
-            jump = tl.where(n >= border, k_gap, 0)[:, None]
-            k_at, v_at = k_from + (k_offset + jump * k_row), v_from + (v_offset + jump * v_row)
+    whole = tl.load(whole_ptr + (batch * heads + head) * rows + row)
+    k_base = k_ptr + batch * k_batch + head * k_head + d[None, :]
+    v_base = v_ptr + batch * v_batch + head * v_head + d[None, :]
+    tiles = whole // PER
+    if ODD:
+        tiles = 0
+    block = tl.load(list_ptr + which, mask=which < count, other=0)
+    start = tl.load(k_start_ptr + block)
+    border = start
+    if STRADDLE == 1:
+        border = tl.load(k_border_ptr + block)
+    block = tl.load(list_ptr + PER + which, mask=PER + which < count, other=0)
+    for tile in range(tiles):
+        token = key_row(start, border, inside, per_frame, SPECIAL, STRADDLE)[:, None]
+        if D < BLOCK_D:
+            k = tl.load(k_base + token * k_row, mask=(d < D)[None, :], other=0.0)
+            v = tl.load(v_base + token * v_row, mask=(d < D)[None, :], other=0.0)
         else:
-            k_at, v_at = k_from + k_offset, v_from + v_offset
-        if SHORT:
-            k = tl.load(k_at, mask=(n < length)[:, None] & (d < D)[None, :], other=0.0)
-            v = tl.load(v_at, mask=(n < length)[:, None] & (d < D)[None, :], other=0.0)
-        elif D < BLOCK_D:
-            k = tl.load(k_at, mask=(d < D)[None, :], other=0.0)
-            v = tl.load(v_at, mask=(d < D)[None, :], other=0.0)
-        else:
-            k, v = tl.load(k_at), tl.load(v_at)
+            k, v = tl.load(k_base + token * k_row), tl.load(v_base + token * v_row)
+        start = tl.load(k_start_ptr + block)
+        border = start
+        if STRADDLE == 1:
+            border = tl.load(k_border_ptr + block)
+        after = (tile + 2) * PER + which
+        block = tl.load(list_ptr + after, mask=after < count, other=0)
         k = as_operand(k, k_ptr.dtype.element_ty, EMULATE)
         v = as_operand(v, v_ptr.dtype.element_ty, EMULATE)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
-        if SHORT:  # noqa: SIM102 (a constant when compiling)
-            if length < BLOCK_N:  # the same for the whole program: whole blocks pay for no mask
-                scores = tl.where((n < length)[None, :], scores, -float("inf"))
         top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
-        place = table_ptr + block * 3
-        start, length, border = tl.load(place), tl.load(place + 1), tl.load(place + 2)
-        block = tl.load(list_ptr + step + 2, mask=step + 2 < count, other=0)
+    for done in range(tiles * PER, count, PER):
+        entry = done + which
+        block = tl.load(list_ptr + entry, mask=entry < count, other=0)
+        known = (entry < count) & (inside < tl.where(entry < whole, KEY_BLOCK, short))
+        border = block
+        if STRADDLE == 1:
+            border = tl.load(k_border_ptr + block)
+        token = key_row(tl.load(k_start_ptr + block), border, inside, per_frame, SPECIAL, STRADDLE)[:, None]
+        k = tl.load(k_base + token * k_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
+        v = tl.load(v_base + token * v_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
+        k = as_operand(k, k_ptr.dtype.element_ty, EMULATE)
+        v = as_operand(v, v_ptr.dtype.element_ty, EMULATE)
+        scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
+        scores = tl.where(known[None, :], scores, -float("inf"))
+        top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
 
     # 2. All special keys.
     t = tl.arange(0, TILE)
-    if SPECIAL:
-        k_at = sk_ptr + batch * sk_batch + head * sk_head + t[:, None] * sk_row + d[None, :]
-        v_at = sv_ptr + batch * sv_batch + head * sv_head + t[:, None] * sv_row + d[None, :]
-        for begin in range(0, special_count, TILE):
-            known = t < special_count - begin
-            k = tl.load(k_at, mask=known[:, None] & (d < D)[None, :], other=0.0)
-            v = tl.load(v_at, mask=known[:, None] & (d < D)[None, :], other=0.0)
+    if SPECIAL > 0:
+        for begin in range(0, frames * SPECIAL, TILE):
+            known = begin + t < frames * SPECIAL
+            token = ((begin + t) // SPECIAL).to(tl.int64) * (per_frame + SPECIAL) + (begin + t) % SPECIAL
+            k = tl.load(k_base + token[:, None] * k_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
+            v = tl.load(v_base + token[:, None] * v_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
             k = as_operand(k, k_ptr.dtype.element_ty, EMULATE)
             v = as_operand(v, v_ptr.dtype.element_ty, EMULATE)
             scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
             scores = tl.where(known[None, :], scores, -float("inf"))
             top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
-            k_at += TILE * sk_row
-            v_at += TILE * sv_row
 
-    # 3. Centroids of the blocks that are not listed. The list ascends, so the listed blocks of one tile are the next
-    # few entries of the list, at most TILE.
+    # 3. Centroids of groups that are not seen in full.
     if POOLED:
-        pool_offset = (batch * heads + head) * key_blocks * D + t[:, None] * D + d[None, :]
-        k_at, v_at = pk_ptr + pool_offset, pv_ptr + pool_offset
-        seen = 0
-        for begin in range(0, key_blocks, TILE):
-            known = t < key_blocks - begin
-            k = tl.load(k_at, mask=known[:, None] & (d < D)[None, :], other=0.0)
-            v = tl.load(v_at, mask=known[:, None] & (d < D)[None, :], other=0.0)
-            k = as_operand(k, k_ptr.dtype.element_ty, EMULATE)
-            v = as_operand(v, v_ptr.dtype.element_ty, EMULATE)
-            listed = tl.load(list_ptr + seen + t, mask=t < count - seen, other=2147483647) - begin
-            dropped = known & (tl.sum((listed[None, :] == t[:, None]).to(tl.int32), 1) == 0)
-            seen += tl.sum((listed < TILE).to(tl.int32), 0)
-            # The logarithm of the tokens, in the unit of the scores before scaling.
-            weight = tl.load(log_count_ptr + begin + t, mask=known, other=0.0) * (1.4426950408889634 / scale)
-            scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
-            # All of a tile may be masked only after listed blocks, when `top` is finite.
-            scores = tl.where(dropped[None, :], scores + weight[None, :], -float("inf"))
-            top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
-            k_at += TILE * D
-            v_at += TILE * D
+        square = as_operand(q.to(tl.float32) * q.to(tl.float32), q_ptr.dtype.element_ty, EMULATE)
+        c = tl.arange(0, POOL_TILE)
+        pool_offset = (batch * heads + head) * groups * D + c[:, None] * D + d[None, :]
+        left_at = left_ptr + batch * left_batch + head * left_head + row.to(tl.int64) * left_row + c
+        for begin in tl.range(0, groups, POOL_TILE, num_stages=POOL_STAGES):
+            known = c < groups - begin
+            at = pool_offset + begin * D
+            within = known[:, None] & (d < D)[None, :]
+            k = as_operand(tl.load(ck_ptr + at, mask=within, other=0.0), q_ptr.dtype.element_ty, EMULATE)
+            spread = as_operand(tl.load(cs_ptr + at, mask=within, other=0.0), q_ptr.dtype.element_ty, EMULATE)
+            v = as_operand(tl.load(cv_ptr + at, mask=within, other=0.0), q_ptr.dtype.element_ty, EMULATE)
+            left = tl.load(left_at + begin, mask=known, other=0).to(tl.float32)
+            # All terms in the unit of q . k: half the spread times 1 / sqrt(D), and the logarithm times sqrt(D).
+            scores = tl.dot(square, tl.trans(spread), input_precision=PRECISION) * (scale * 0.34657359027997264)
+            scores = tl.dot(q, tl.trans(k), scores, input_precision=PRECISION)
+            log_left = tl.math.log2(tl.maximum(left, 1.0)) / scale
+            scores = tl.where((left > 0)[None, :], scores + log_left[None, :], -float("inf"))
+            if tl.max(left, 0) > 0:  # else nothing may have been seen yet, and -inf less -inf is no number
+                top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
 
     some = total > 0
     out = as_operand(out / tl.where(some, total, 1.0)[:, None], o_ptr.dtype.element_ty, EMULATE)
-    written = patch - origin
-    o_offset = (written + written // o_frame * o_gap).to(tl.int64)[:, None] * o_row + d[None, :]
-    o_at = o_ptr + batch * o_batch + head * o_head + o_offset
+    o_at = o_ptr + batch * o_batch + head * o_head + q_token * o_row + d[None, :]
     tl.store(o_at, out.to(o_ptr.dtype.element_ty), mask=live[:, None] & (d < D)[None, :])
-    lse = tl.where(some, top + tl.math.log2(tl.where(some, total, 1.0)), -float("inf")) * 0.6931471805599453
-    tl.store(lse_ptr + batch * lse_batch + head * lse_head + patch - first_patch, lse, mask=live)
+    if LSE:
+        lse = tl.where(some, top + tl.math.log2(tl.where(some, total, 1.0)), -float("inf")) * 0.6931471805599453
+        tl.store(lse_ptr + batch * lse_batch + head * lse_head + patch, lse, mask=live)

@@ -11,42 +11,40 @@ def sparse_attention_reference(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    special_key: Tensor,
-    special_value: Tensor,
     index: BlockIndex,
     blocks: BlockLayout,
     centroids: Centroids | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Attention of patch queries over [their selected patch keys | all special keys | centroids of dropped blocks].
+    """Attention of patch queries over [their selected patch keys | all special keys | centroids of what they drop].
 
-    query, key, value: all patches, (B, heads, T, D); special_key, special_value: (B, heads, S, D), S may be 0.
-    Returns, for the t patches of the index' query blocks, out (B, heads, t, D) and lse (B, heads, t), the natural
-    logarithm of the sum of exponentials, float32 at least. Computed in the inputs' type, 16 bits in float32.
+    query, key, value: all tokens, (B, heads, N * P, D). Returns, for the t patches of the index' query blocks, out
+    (B, heads, t, D) and lse (B, heads, t), the natural logarithm of the sum of exponentials, float32 at least. Computed
+    in the inputs' type, 16 bits in float32.
     """
     first, end = blocks.query_span(index.first, index.first + index.rows)
     dtype = torch.promote_types(query.dtype, torch.float32)
-    sees = selected_blocks(index, blocks)  # (B, heads, rows, Kb)
+    scale = query.shape[-1] ** -0.5
     patches = torch.arange(blocks.tokens, device=query.device)
-    query_block = blocks.place(patches[first:end], blocks.query_block)[0] - index.first  # (t,)
-    key_block = blocks.place(patches, blocks.key_block)[0]  # (T,)
+    rows = blocks.token_rows(patches)
+    query = query[:, :, rows[first:end]].to(dtype)
+    query_block = blocks.query_of(patches[first:end]) - index.first  # (t,)
+    is_special = torch.ones(key.shape[2], dtype=torch.bool, device=key.device)
+    is_special[rows] = False
 
-    keys = [key, special_key]
-    values = [value, special_value]
-    special = sees.new_ones(*sees.shape[:3], special_key.shape[2])
-    masks = [sees[..., key_block], special]
-    shift = torch.zeros(key.shape[2] + special_key.shape[2], dtype=dtype, device=key.device)
+    sees = selected_blocks(index, blocks)[..., blocks.key_of(patches)]  # (B, heads, rows, T)
+    mask = sees.new_ones(*sees.shape[:3], key.shape[2])  # special tokens are always seen
+    mask[..., rows] = sees
+    logits = query @ key.to(dtype).transpose(-1, -2) * scale
+    logits = logits.masked_fill(~mask[:, :, query_block], -torch.inf)
+    values = value.to(dtype)
     if centroids is not None:
-        keys.append(centroids.key)
-        values.append(centroids.value)
-        masks.append(~sees)
-        shift = torch.cat([shift, centroids.log_count.to(dtype)])
-    keys, values = (torch.cat(parts, dim=2).to(dtype) for parts in (keys, values))
-    mask = torch.cat(masks, dim=-1)[:, :, query_block]  # (B, heads, t, all keys)
-
-    logits = query[:, :, first:end].to(dtype) @ keys.transpose(-1, -2) * query.shape[-1] ** -0.5 + shift
-    logits = logits.masked_fill(~mask, -torch.inf)
+        means, spread = (x.to(dtype).transpose(-1, -2) for x in (centroids.key, centroids.spread))
+        count = index.left.to(dtype)[:, :, query_block]  # (B, heads, t, Kg); the logarithm of 0 masks
+        of_groups = query @ means * scale + query.square() @ spread * (0.5 * scale**2) + count.log()
+        logits = torch.cat([logits, of_groups], dim=-1)
+        values = torch.cat([values, centroids.value.to(dtype)], dim=2)
     lse = logits.logsumexp(dim=-1)
-    return ((logits - lse[..., None]).exp() @ values).to(query.dtype), lse
+    return ((logits - lse[..., None]).exp() @ values).to(value.dtype), lse
 
 
 def selected_blocks(index: BlockIndex, blocks: BlockLayout) -> Tensor:

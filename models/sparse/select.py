@@ -1,32 +1,46 @@
-"""Which key blocks each query block sees: the paper's rule (section 3), streamed over query blocks.
+"""Which key blocks each query block sees, streamed over query blocks; `select_kernel.py` does the same on GPUs.
 
-Scores of pooled queries and keys are held for a few query blocks at a time, never for all; what stays are lists.
-Nothing here waits for the device.
+The paper's rule (section 3): scores of pooled queries and keys, softmax, the best blocks of every row by count or mass.
+
+ManyView's rule: a few pooled rows of scores for every query block, each a softmax over blocks and special tokens, are
+averaged to the share of its attention that the query block is expected to give to each key block. One threshold
+for all query blocks of a layer, found from a histogram of these shares, keeps what the budget allows.
+
+Scores are held for a few query blocks at a time, never for all; what stays are lists. Nothing here waits for the
+device.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .blocks import BlockLayout, pool
+from .blocks import BlockLayout, Moments, moments, pool
 from .config import SparsityConfig
 
 SCORES_AT_ONCE = 2**22  # scores held at one time; sorting them takes about 40 bytes each
-INDEX_LIMIT_BYTES = 2**28  # largest index that `index_chunks` hands out
+INDEX_LIMIT_BYTES = 2**28  # largest index that is handed out at once
+LEVELS = 1024  # of shares: level l holds those from 2^((l - 1023) / 32) up, so that level 1023 means all
+LEVELS_PER_OCTAVE = 32
+WIDEST_ROW = 8  # a row keeps at most so many times the average
 
 
 @dataclass(frozen=True)
 class BlockIndex:
     """For each query block from `first` on, the key blocks that it sees.
 
-    Row q of `indices` belongs to query block first + q: its first counts[..., q] entries ascend, the rest are -1.
-    The width K is known without looking at data: see `index_width`.
+    Row q belongs to query block first + q. Its first whole[..., q] entries are blocks of full length, ascending; the
+    entries up to counts[..., q] are short blocks, ascending; the rest is -1. The width K is known without looking at
+    data. `seen` counts the tokens in its blocks. `left` is, for centroids, the number of tokens in each group of key
+    blocks that the row drops; None without.
     """
 
     indices: Tensor  # (B, heads, rows, K) int32
     counts: Tensor  # (B, heads, rows) int32
+    whole: Tensor  # (B, heads, rows) int32
+    seen: Tensor  # (B, heads, rows) int32
+    left: Tensor | None = None  # (B, heads, rows, Kg) int16
     first: int = 0
 
     @property
@@ -34,142 +48,238 @@ class BlockIndex:
         return self.counts.shape[2]
 
 
-@torch.no_grad()
-def pool_for_scores(
-    query: Tensor, key: Tensor, blocks: BlockLayout, pooling: str, pool_with: Callable[..., Tensor] = pool
-) -> tuple[Tensor, Tensor]:
-    """What stands for blocks of patch queries and keys (B, heads, T, D): (B, heads, Qb, F) and (B, heads, Kb, F).
+@dataclass(frozen=True)
+class Summary:
+    """What scores are made from. For 16-bit operands the numbers are rounded to bfloat16, as the GPU multiplies them.
 
-    With "avg" and "max" F is D. "spread" adds to the score of mean keys what their spread inside the block adds to the
-    block's mass, log mean exp(q . k / sqrt(D)), to second order: sum_d mean(q_d^2) var(k_d) / 2D; F is 2D.
+    `lengths` are the tokens of the key blocks, 0 in those that are empty or masked out.
     """
-    if pooling != "spread":
-        pooled_query = pool_with(query, blocks.segments, blocks.query_block, pooling)
-        return pooled_query, pool_with(key, blocks.segments, blocks.key_block, pooling)
-    query_mean = pool_with(query, blocks.segments, blocks.query_block)
-    key_mean = pool_with(key, blocks.segments, blocks.key_block)
-    query_square = pool(query, blocks.segments, blocks.query_block, "square")
-    key_spread = pool(key, blocks.segments, blocks.key_block, "square") - key_mean.square()
-    half_scale = 0.5 * query.shape[-1] ** -0.5
-    pooled_query = torch.cat([query_mean, half_scale * query_square], dim=-1) * 2**0.5  # scores are over sqrt(2D)
-    return pooled_query, torch.cat([key_mean, key_spread], dim=-1)
+
+    query: Tensor  # (B, heads, Qb * parts, D), pooled queries
+    key: Tensor  # (B, heads, Kb, D), pooled keys
+    lengths: Tensor  # (Kb,) int32
+    square: Tensor | None = None  # mean squares of queries, as `query`, and
+    spread: Tensor | None = None  # variances of keys, as `key`, for pooling "spread"
+    special: Tensor | None = None  # (B, heads, S, D), all special keys; ManyView's rule only
+
+
+@torch.no_grad()
+def summarize(
+    query: Tensor, key: Tensor, special_key: Tensor, key_moments: Moments | None, lengths: Tensor,
+    blocks: BlockLayout, config: SparsityConfig,
+) -> Summary:  # fmt: skip
+    """The summary of patch queries and keys (B, heads, T, D); `key_moments` are those of the key blocks, if known."""
+    dtype = torch.bfloat16 if query.dtype.itemsize == 2 else query.dtype
+    if not config.own:
+        pooled = (
+            pool(x, blocks.segments, size, each, config.pooling)
+            for x, size, each in (
+                (query, blocks.query_block, blocks.queries_each),
+                (key, blocks.key_block, blocks.keys_each),
+            )
+        )
+        return Summary(*pooled, lengths)
+    spread = config.pooling == "spread"
+    part, each = blocks.query_block // blocks.parts, blocks.queries_each * blocks.parts
+    if key_moments is None:
+        key_moments = moments(key, blocks.segments, blocks.key_block, blocks.keys_each, spread)
+    return Summary(
+        pool(query, blocks.segments, part, each).to(dtype),
+        key_moments.mean.to(dtype),
+        lengths,
+        pool(query, blocks.segments, part, each, "square").to(dtype) if spread else None,
+        key_moments.variance.to(dtype) if spread else None,
+        special_key.to(dtype),
+    )
 
 
 def index_chunks(
-    pooled_query: Tensor,
-    pooled_key: Tensor,
-    blocks: BlockLayout,
-    config: SparsityConfig,
-    layer: int = 0,
-    limit_bytes: int | None = None,
-    select: Callable[..., BlockIndex] | None = None,
+    summary: Summary, blocks: BlockLayout, config: SparsityConfig, layer: int = 0, limit_bytes: int | None = None
 ) -> Iterator[BlockIndex]:
-    """The whole choice for pooled queries (B, heads, Qb, D) and keys (B, heads, Kb, D), a piece at a time.
+    """The whole choice, a piece at a time; the pieces bound the memory of the lists."""
+    limit = limit_bytes or INDEX_LIMIT_BYTES
+    pieces = index_pieces(blocks, config, layer, summary.query.shape[:2], limit)
+    if not config.own:
+        yield from (rank_blocks(summary, blocks, config, layer, first, last) for first, last in pieces)
+        return
+    heads = summary.query.shape[1]
+    threshold = share_threshold(share_histogram(summary, blocks), blocks, config, layer)
+    for first, last in pieces:
+        yield keep_blocks(summary, blocks, threshold, index_width(blocks, config, layer, heads), config, first, last)
 
-    With rho alone a piece mostly is everything; with tau, whose lists may be as long as there are key blocks, the
-    pieces bound the memory. `select` is `select_blocks` or does the same.
-    """
-    batch, heads = pooled_query.shape[:2]
-    row_bytes = 4 * batch * heads * index_width(blocks, config, layer, heads)
-    rows = max(1, (limit_bytes or INDEX_LIMIT_BYTES) // row_bytes)
-    for first in range(0, blocks.query_blocks, rows):
-        last = min(first + rows, blocks.query_blocks)
-        yield (select or select_blocks)(pooled_query, pooled_key, blocks, config, layer, first, last - first)
 
-
-@torch.no_grad()
-def select_blocks(
-    pooled_query: Tensor,
-    pooled_key: Tensor,
-    blocks: BlockLayout,
-    config: SparsityConfig,
-    layer: int = 0,
-    first: int = 0,
-    rows: int | None = None,
+def index_of_rows(
+    summary: Summary, blocks: BlockLayout, config: SparsityConfig, layer: int, first: int, last: int
 ) -> BlockIndex:
-    """The index of `rows` query blocks from `first` on; by default of all.
+    """The index of the query blocks first..last - 1 alone."""
+    if not config.own:
+        return rank_blocks(summary, blocks, config, layer, first, last)
+    threshold = share_threshold(share_histogram(summary, blocks), blocks, config, layer)
+    width = index_width(blocks, config, layer, summary.query.shape[1])
+    return keep_blocks(summary, blocks, threshold, width, config, first, last)
 
-    Blocks are ranked by pooled query . pooled key / sqrt(D), equal scores by their number. A row keeps the best n:
-    the larger of the count that rho leaves and the fewest whose softmax mass reaches tau.
-    """
-    last = blocks.query_blocks if rows is None else first + rows
-    batch, heads, key_blocks, _ = pooled_key.shape
-    width = index_width(blocks, config, layer, heads)
-    at_once = max(1, SCORES_AT_ONCE // (batch * heads * key_blocks))
-    parts = []
-    for start in range(first, last, at_once):
-        queries = pooled_query[:, :, start : min(start + at_once, last)]
-        scores = queries @ pooled_key.transpose(-1, -2) * queries.shape[-1] ** -0.5  # (B, heads, rows, Kb)
-        parts.append(_choose(scores, blocks, config, layer, start, width))
-    indices, counts = (torch.cat(part, dim=2) for part in zip(*parts, strict=True))
-    return BlockIndex(indices, counts, first)
+
+def index_pieces(
+    blocks: BlockLayout, config: SparsityConfig, layer: int, pairs: tuple[int, int], limit_bytes: int
+) -> list[tuple[int, int]]:
+    """First row and end of the pieces whose lists stay below a limit; `pairs` are (B, heads)."""
+    row_bytes = 4 * pairs[0] * pairs[1] * index_width(blocks, config, layer, pairs[1])
+    rows = max(1, limit_bytes // row_bytes)
+    return [(first, min(first + rows, blocks.query_blocks)) for first in range(0, blocks.query_blocks, rows)]
 
 
 def index_width(blocks: BlockLayout, config: SparsityConfig, layer: int, heads: int) -> int:
-    """K: the most key blocks that a row can keep; the exact count where rho decides alone."""
-    least, taus = config.budget(layer, heads, blocks.key_blocks)
-    own = blocks.key_blocks // blocks.frames  # in the layout "frames", where alone it is used
-    allowed = blocks.key_blocks - own if leaves_own(blocks, config) else blocks.key_blocks
+    """K: the most key blocks that a row can keep."""
+    least, taus = config.budget(layer, heads, blocks)
     if any(tau is not None for tau in taus):
-        return allowed
-    forced = (own if config.own_frame == "always" else 0) + config.frame_quota * blocks.frames
-    return min(allowed, max(*least, forced))
+        return blocks.filled_key_blocks
+    return min(blocks.filled_key_blocks, max(least) * (WIDEST_ROW if config.own else 1))
 
 
-def _choose(
-    scores: Tensor, blocks: BlockLayout, config: SparsityConfig, layer: int, first: int, width: int
-) -> tuple[Tensor, Tensor]:
-    """Scores (B, heads, rows, Kb) of the query blocks from `first` on -> indices (B, heads, rows, width), counts."""
-    heads, rows, key_blocks = scores.shape[1:]
-    device = scores.device
-    allowed = key_blocks
-    forced = None
-    if config.own_frame != "score" or config.frame_quota:
-        query_frames = blocks.query_frames(device)[first : first + rows]
-        own = query_frames[:, None] == blocks.key_frames(device)  # (rows, Kb)
-        if leaves_own(blocks, config):
-            allowed -= key_blocks // blocks.frames
-            scores = scores.masked_fill(own, -torch.inf)
-        if config.own_frame == "always" or config.frame_quota:
-            forced = _forced(scores, own, blocks, config)
+# --- the paper's rule -----------------------------------------------------------------------------------------------
 
-    ranked, order = scores.sort(dim=-1, descending=True, stable=True)
-    if forced is not None:
-        front = forced.gather(-1, order).to(torch.uint8).sort(dim=-1, descending=True, stable=True).indices
-        ranked, order = ranked.gather(-1, front), order.gather(-1, front)
 
-    least, taus = config.budget(layer, heads, key_blocks)
-    counts = head_values(least, torch.int64, device).expand(scores.shape[:3])
+@torch.no_grad()
+def rank_blocks(
+    summary: Summary, blocks: BlockLayout, config: SparsityConfig, layer: int, first: int, last: int
+) -> BlockIndex:
+    """The index of the query blocks first..last - 1: the best n of every row.
+
+    Blocks are ranked by pooled query . pooled key / sqrt(D), equal scores by their number; n is the larger of the count
+    that rho leaves and the fewest whose softmax mass reaches tau.
+    """
+    batch, heads, key_blocks, depth = summary.key.shape
+    width = index_width(blocks, config, layer, heads)
+    least, taus = config.budget(layer, heads, blocks)
+    parts = []
+    for start, end in steps(first, last, batch * heads * key_blocks):
+        scores = summary.query[:, :, start:end] @ summary.key.transpose(-1, -2) * depth**-0.5  # (B, heads, rows, Kb)
+        scores = scores.masked_fill(summary.lengths == 0, -torch.inf)
+        ranked, order = scores.sort(dim=-1, descending=True, stable=True)
+        counts = head_values(least, torch.int64, scores.device).expand(scores.shape[:3])
+        if any(tau is not None for tau in taus):
+            mass = head_values(tuple(-1.0 if tau is None else tau for tau in taus), torch.float32, scores.device)
+            reached = ranked.softmax(dim=-1).cumsum(dim=-1) >= mass[..., None]
+            counts = torch.maximum(counts, key_blocks + 1 - reached.sum(dim=-1))
+        counts = counts.clamp(max=width)
+        kept = torch.zeros_like(scores, dtype=torch.bool)
+        kept.scatter_(-1, order, torch.arange(key_blocks, device=scores.device) < counts[..., None])
+        parts.append(lists_of(kept, blocks, summary.lengths, width, start))
+    return joined(parts, first)
+
+
+# --- ManyView's rule ------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def share_histogram(summary: Summary, blocks: BlockLayout) -> Tensor:
+    """How many pairs of a query block and a key block have each level of share, (B, heads, LEVELS) int64."""
+    batch, heads = summary.query.shape[:2]
+    histogram = torch.zeros(batch * heads * LEVELS, dtype=torch.int64, device=summary.query.device)
+    pair = torch.arange(batch * heads, device=histogram.device).view(batch, heads, 1, 1) * LEVELS
+    for start, end in steps(0, blocks.query_blocks, batch * heads * blocks.key_blocks * blocks.parts):
+        levels = share_levels(summary, blocks, start, end)
+        histogram.scatter_add_(0, (pair + levels.clamp(min=0)).flatten(), (levels >= 0).long().flatten())
+    return histogram.view(batch, heads, LEVELS)
+
+
+@torch.no_grad()
+def share_threshold(histogram: Tensor, blocks: BlockLayout, config: SparsityConfig, layer: int) -> Tensor:
+    """The level from which on blocks are kept, (B, heads) int32.
+
+    By rho the lowest level that keeps no more than the budget, by tau the highest that reaches the mass; the lower.
+    """
+    heads, device = histogram.shape[1], histogram.device
+    least, taus = config.budget(layer, heads, blocks)
+    shared = config.shares_budget(layer)
+    budget = head_values(least, torch.int64, device) * blocks.query_blocks  # (heads, 1)
+    if shared:
+        budget, histogram = budget.sum(0, keepdim=True), histogram.sum(1, keepdim=True)
+    above = histogram.flip(-1).cumsum(-1).flip(-1)  # blocks from a level on
+    threshold = LEVELS - (above <= budget).sum(-1)  # (B, heads or 1)
     if any(tau is not None for tau in taus):
-        mass = head_values(tuple(-1.0 if tau is None else tau for tau in taus), torch.float32, device)
-        reached = ranked.softmax(dim=-1).cumsum(dim=-1) >= mass[..., None]
-        counts = torch.maximum(counts, key_blocks + 1 - reached.sum(dim=-1))
-    if forced is not None:
-        counts = torch.maximum(counts, forced.sum(dim=-1))
-    counts = counts.clamp(max=allowed)
-
-    rank = torch.arange(width, device=device)
-    kept = order[..., :width].masked_fill(rank >= counts[..., None], key_blocks).sort(dim=-1).values
-    return kept.masked_fill(kept == key_blocks, -1).to(torch.int32), counts.to(torch.int32)
+        level = torch.arange(LEVELS, device=device)
+        mass = histogram * torch.exp2((level + 1.5 - LEVELS) / LEVELS_PER_OCTAVE).double()
+        mass = mass.flip(-1).cumsum(-1).flip(-1)
+        goal = head_values(tuple(-1.0 if tau is None else tau for tau in taus), torch.float64, device)
+        goal = goal[:1] if shared else goal
+        threshold = torch.minimum(threshold, (mass >= goal * mass[..., :1]).sum(-1) - 1)
+    return threshold.expand(-1, heads).to(torch.int32)
 
 
-def _forced(scores: Tensor, own: Tensor, blocks: BlockLayout, config: SparsityConfig) -> Tensor:
-    """Blocks that are kept whatever their rank, (B, heads, rows, Kb) bool."""
-    forced = torch.zeros_like(scores, dtype=torch.bool)
-    if config.frame_quota:
-        framed = scores.unflatten(-1, (blocks.frames, -1))  # (B, heads, rows, frames, blocks of a frame)
-        best = framed.sort(dim=-1, descending=True, stable=True).indices[..., : config.frame_quota]
-        forced = forced.unflatten(-1, (blocks.frames, -1)).scatter(-1, best, True).flatten(-2)
-    if config.own_frame == "always":
-        forced = forced | own
-    if leaves_own(blocks, config):
-        forced = forced & ~own
-    return forced
+@torch.no_grad()
+def keep_blocks(
+    summary: Summary, blocks: BlockLayout, threshold: Tensor, width: int, config: SparsityConfig, first: int, last: int
+) -> BlockIndex:
+    """The index of the query blocks first..last - 1: blocks from the threshold on, at least the best, at most `width`.
+
+    Where there are too many, the best are kept, equal ones by their number.
+    """
+    batch, heads = summary.query.shape[:2]
+    parts = []
+    for start, end in steps(first, last, batch * heads * blocks.key_blocks * blocks.parts):
+        levels = share_levels(summary, blocks, start, end)
+        order = levels.sort(dim=-1, descending=True, stable=True).indices
+        number = (levels >= threshold[..., None, None]).sum(-1, keepdim=True).clamp(1, width)
+        rank = torch.arange(blocks.key_blocks, device=levels.device)
+        kept = torch.zeros_like(levels, dtype=torch.bool).scatter_(-1, order, rank < number)
+        parts.append(lists_of(kept & (levels >= 0), blocks, summary.lengths, width, start, config.centroid_block > 0))
+    return joined(parts, first)
 
 
-def leaves_own(blocks: BlockLayout, config: SparsityConfig) -> bool:
-    """Own-frame keys are left out, unless there is no other frame."""
-    return config.own_frame == "never" and blocks.frames > 1
+@torch.no_grad()
+def share_levels(summary: Summary, blocks: BlockLayout, first: int, last: int) -> Tensor:
+    """Levels of the shares of query blocks first..last - 1, (B, heads, rows, Kb) int64; -1 where there is no token."""
+    rows = slice(first * blocks.parts, last * blocks.parts)
+    dtype = torch.promote_types(summary.query.dtype, torch.float32)
+    query = summary.query[:, :, rows].to(dtype)
+    scale = query.shape[-1] ** -0.5
+    scores = query @ summary.key.to(dtype).transpose(-1, -2) * scale
+    if summary.spread is not None:
+        square = summary.square[:, :, rows].to(dtype)
+        scores = scores + square @ summary.spread.to(dtype).transpose(-1, -2) * (0.5 * scale**2)
+    scores = scores + summary.lengths.to(dtype).log()  # -inf without tokens
+    special = query @ summary.special.to(dtype).transpose(-1, -2) * scale
+    total = torch.cat([scores, special], dim=-1).logsumexp(-1, keepdim=True)
+    weight = blocks.part_table(scores.device)[first:last].to(dtype)  # (rows, parts)
+    weight = weight / weight.sum(-1, keepdim=True)
+    share = ((scores - total).exp().unflatten(2, (-1, blocks.parts)) * weight[..., None]).sum(3)
+    levels = (share.clamp(min=1e-30).log2() * LEVELS_PER_OCTAVE).floor() + (LEVELS - 1)
+    return levels.clamp(0, LEVELS - 1).long().masked_fill(summary.lengths == 0, -1)
+
+
+# --- lists ----------------------------------------------------------------------------------------------------------
+
+
+def lists_of(
+    kept: Tensor, blocks: BlockLayout, lengths: Tensor, width: int, first: int, centroids: bool = False
+) -> BlockIndex:
+    """A map of kept key blocks (B, heads, rows, Kb) as lists."""
+    whole = lengths == blocks.key_block
+    number = torch.arange(blocks.key_blocks, device=kept.device)
+    place = number + torch.where(whole, 0, blocks.key_blocks)  # short blocks follow the whole ones
+    place = place.masked_fill(~kept, 2 * blocks.key_blocks).sort(dim=-1).values[..., :width]
+    indices = torch.where(place == 2 * blocks.key_blocks, -1, place % blocks.key_blocks)
+    tokens = kept * lengths
+    left = None
+    if centroids:
+        left = (lengths - tokens).unflatten(-1, (-1, blocks.group)).sum(-1).to(torch.int16)
+    counts, full, seen = (x.sum(-1).to(torch.int32) for x in (kept, kept & whole, tokens))
+    return BlockIndex(indices.to(torch.int32), counts, full, seen, left, first)
+
+
+def joined(parts: list[BlockIndex], first: int) -> BlockIndex:
+    """Indices of rows that follow each other as one."""
+    fields = ("indices", "counts", "whole", "seen", "left")
+    columns = ([getattr(part, name) for part in parts] for name in fields)
+    return BlockIndex(*(None if column[0] is None else torch.cat(column, dim=2) for column in columns), first)
+
+
+def steps(first: int, last: int, row_scores: int) -> Iterator[tuple[int, int]]:
+    """first..last in steps that hold about SCORES_AT_ONCE scores."""
+    at_once = max(1, SCORES_AT_ONCE // row_scores)
+    for start in range(first, last, at_once):
+        yield start, min(start + at_once, last)
 
 
 def head_values(values: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -12,15 +12,15 @@ from manyview.models.pi3 import Pi3, Pi3Config
 from manyview.models.sparse import BlockSparse, SparsityConfig
 
 LAYOUT = TokenLayout(frames=3, special=2, height=5, width=7)
-OURS = {"method": "manyview", "rho": 0.6, "layout": "frames", "query_block": 16, "key_block": 8}
+OURS = {"method": "manyview", "rho": 0.6, "query_block": 16, "key_block": 8, "score_block": 4}
 CONFIGS = [
     None,
     SparsityConfig(method="dense"),
     SparsityConfig(rho=0.6, query_block=16, key_block=8),
     SparsityConfig(rho=0.9, tau=0.4, query_block=32, key_block=8),
-    SparsityConfig(**OURS),
-    SparsityConfig(**OURS, order="bands", pooling="spread", centroids=True),
-    SparsityConfig(**OURS, own_frame="never", frame_quota=1, centroids=True),
+    SparsityConfig(**OURS, centroid_block=0),
+    SparsityConfig(**OURS, pooling="spread", centroid_block=16),
+    SparsityConfig(**OURS, order="rows", centroid_block=8),
     SparsityConfig(**OURS, min_tokens=10_000),
 ]
 

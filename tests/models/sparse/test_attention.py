@@ -9,39 +9,33 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
-from manyview.models.attention import TokenLayout, dense_attention
-from manyview.models.sparse import (
-    BlockIndex,
-    BlockLayout,
-    BlockSparse,
-    SparsityConfig,
-    cpu,
-    select,
-    split_tokens,
-)
-from manyview.models.sparse.blocks import band_order, key_centroids
+from manyview.models.attention import TokenLayout, dense_attention, patch_order
+from manyview.models.sparse import BlockSparse, SparsityConfig, cpu, select
 from manyview.models.sparse.cpu import sparse_attention_torch
+from manyview.models.sparse.operation import Problem, summary_of
 from manyview.models.sparse.reference import selected_blocks, sparse_attention_reference
-from manyview.models.sparse.select import pool_for_scores, select_blocks
+from manyview.models.sparse.select import BlockIndex, index_chunks, joined
 
 LAYOUT = TokenLayout(frames=4, special=5, height=3, width=5)
 PAPER = SparsityConfig(rho=0.7, query_block=8, key_block=4)
-OURS = SparsityConfig(method="manyview", rho=0.7, query_block=8, key_block=4, layout="frames")
+OURS = SparsityConfig(
+    method="manyview", rho=0.7, query_block=8, key_block=4, score_block=4, centroid_block=8, pooling="spread"
+)
 VARIANTS = {
     "paper": PAPER,
     "tau": replace(PAPER, rho=None, tau=0.6),
     "both": replace(PAPER, rho=0.8, tau=0.4, pooling="max"),
-    "frames": OURS,
-    "centroids": replace(OURS, centroids=True, layout="packed"),
-    "framed centroids": replace(OURS, centroids=True, tau=0.5),
-    "never": replace(OURS, own_frame="never", centroids=True),
-    "always": replace(OURS, own_frame="always", frame_quota=1),
-    "spread": replace(OURS, pooling="spread", centroids=True),
-    "bands": replace(OURS, order="bands", rho=1e-9),
+    "ours": OURS,
+    "rows": replace(OURS, order="rows", pooling="avg"),
+    "no centroids": replace(OURS, centroid_block=0),
+    "ours tau": replace(OURS, rho=None, tau=0.5, centroid_block=4),
+    "few keys": replace(OURS, max_keys=12),
+    "heads": replace(OURS, layer_rho={0: (0.3, 0.9)}),
+    "everything": replace(OURS, rho=1e-9),
 }
 all_variants = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
+own_variants = pytest.mark.parametrize("name", ["ours", "rows", "no centroids", "ours tau", "heads"])
 
 
 def operands(layout: TokenLayout = LAYOUT, width: int = 8, dtype=torch.float64, seed: int = 0) -> tuple[Tensor, ...]:
@@ -56,37 +50,47 @@ def is_special(layout: TokenLayout) -> Tensor:
     return torch.arange(layout.frames * layout.tokens_per_frame) % layout.tokens_per_frame < layout.special
 
 
-def index_for(
-    config: SparsityConfig, layout: TokenLayout, query: Tensor, key: Tensor
-) -> tuple[BlockIndex, BlockLayout]:
-    blocks = BlockLayout.of(layout, config.query_block, config.key_block, config.layout)
-    patch_query, patch_key = (split_tokens(x, layout)[1].flatten(2, 3) for x in (query, key))
-    pooled_query, pooled_key = pool_for_scores(patch_query, patch_key, blocks, config.pooling)
-    return select_blocks(pooled_query, pooled_key, blocks, config), blocks
+def frame_permutation(layout: TokenLayout, order: Tensor) -> Tensor:
+    """The same order of tokens (P,) in every frame, (T,)."""
+    return (torch.arange(layout.frames)[:, None] * layout.tokens_per_frame + order).flatten()
 
 
-def by_token_mask(config: SparsityConfig, layout: TokenLayout, query: Tensor, key: Tensor, value: Tensor):
-    """Output and pairs by one mask over all tokens and, for centroids, extra keys; written token by token."""
-    index, blocks = index_for(config, layout, query, key)
-    sees = selected_blocks(index, blocks)
+def chosen(problem: Problem) -> BlockIndex:
+    return joined(list(index_chunks(summary_of(problem), problem.blocks, problem.config, problem.layer)), 0)
+
+
+def token_by_token(config: SparsityConfig, layout: TokenLayout, query: Tensor, key: Tensor, value: Tensor):
+    """Output and density by one mask over all tokens; what is dropped is summed up from its own tokens."""
+    attend = BlockSparse(config, "reference")
+    order = patch_order(attend, layout, query.device)
+    if order is not None:
+        moved, back = (frame_permutation(layout, one) for one in order)
+        query, key, value = (x[:, :, moved] for x in (query, key, value))
+    problem = attend.problem(query, key, value, layout, 0)
+    blocks, index = problem.blocks, chosen(problem)
+    tokens, scale = query.shape[2], query.shape[-1] ** -0.5
     special = is_special(layout)
-    queries_of, keys_of = (
-        blocks.place(torch.arange(blocks.tokens), size)[0] for size in (config.query_block, config.key_block)
-    )
-    mask = torch.ones(2, 2, len(special), len(special), dtype=torch.bool)
     patches = (~special).nonzero()[:, 0]
-    mask[:, :, patches[:, None], patches] = sees[:, :, queries_of][..., keys_of]
-    pairs = mask.sum((-1, -2))
-    bias = torch.zeros(mask.shape, dtype=query.dtype).masked_fill(~mask, -torch.inf)
-    if config.centroids:
-        means = key_centroids(*(split_tokens(x, layout)[1].flatten(2, 3) for x in (key, value)), blocks)
-        dropped = torch.zeros(2, 2, len(special), blocks.key_blocks, dtype=torch.bool)
-        dropped[:, :, patches] = ~sees[:, :, queries_of]
-        pairs += dropped.sum((-1, -2))
-        extra = means.log_count.to(bias.dtype).expand(dropped.shape).masked_fill(~dropped, -torch.inf)
-        bias = torch.cat([bias, extra], -1)
-        key, value = torch.cat([key, means.key], 2), torch.cat([value, means.value], 2)
-    return scaled_dot_product_attention(query, key, value, attn_mask=bias), pairs / len(special) ** 2
+    every = torch.arange(blocks.tokens)
+    sees = selected_blocks(index, blocks)[:, :, blocks.query_of(every)][..., blocks.key_of(every)]  # (B, heads, T, T)
+    mask = torch.ones(2, 2, tokens, tokens, dtype=torch.bool)
+    mask[:, :, patches[:, None], patches] = sees
+    weights = (query @ key.transpose(-1, -2) * scale).exp() * mask
+    total, result, pairs = weights.sum(-1), weights @ value, mask.sum((-1, -2))
+    if config.own and config.centroid_block:
+        size = config.centroid_block
+        for frame in range(layout.frames):
+            inside = patches.view(layout.frames, -1)[frame]
+            for group in inside.split(size):
+                mean, spread = key[:, :, group].mean(2), key[:, :, group].var(2, correction=0)
+                logit = (query * mean[:, :, None]).sum(-1) * scale
+                logit = logit + (query.square() * spread[:, :, None]).sum(-1) * (scale**2 / 2)
+                dropped = (~mask[..., group]).sum(-1)  # (B, heads, T)
+                total = total + dropped * logit.exp()
+                result = result + (dropped * logit.exp())[..., None] * value[:, :, group].mean(2)[:, :, None]
+                pairs = pairs + (dropped > 0).sum(-1)
+    out = result / total[..., None]
+    return out if order is None else out[:, :, back], pairs / tokens**2
 
 
 @all_variants
@@ -94,7 +98,7 @@ def by_token_mask(config: SparsityConfig, layout: TokenLayout, query: Tensor, ke
 def test_equals_a_mask_over_all_tokens(config, backend):
     query, key, value = operands()
     out, density = BlockSparse(config, backend)(query, key, value, LAYOUT, 0)
-    expected, expected_density = by_token_mask(config, LAYOUT, query, key, value)
+    expected, expected_density = token_by_token(config, LAYOUT, query, key, value)
     torch.testing.assert_close(out, expected)
     torch.testing.assert_close(density, expected_density.float())
 
@@ -103,16 +107,18 @@ def test_equals_a_mask_over_all_tokens(config, backend):
 @given(
     st.tuples(st.integers(1, 5), st.integers(0, 5), st.integers(1, 7), st.integers(1, 7)),
     st.sampled_from(list(VARIANTS)),
-    st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    st.sampled_from([(8, 4, 8), (1, 1, 1), (12, 3, 9), (20, 16, 16), (7, 5, 10)]),
     st.integers(0, 99),
 )
 def test_any_shape(shape, name, sizes, seed):
     """Special queries and keys are exact for every number of frames and every size, and all paths agree."""
     layout = TokenLayout(*shape)
-    config = replace(VARIANTS[name], query_block=sizes[0], key_block=sizes[1])
+    config = VARIANTS[name]
+    own = {"score_block": 1, "centroid_block": min(1, config.centroid_block) * sizes[2]} if config.own else {}
+    config = replace(config, query_block=sizes[0], key_block=sizes[1], **own)
     query, key, value = operands(layout, seed=seed)
     out, density = BlockSparse(config, "torch")(query, key, value, layout, 0)
-    expected, expected_density = by_token_mask(config, layout, query, key, value)
+    expected, expected_density = token_by_token(config, layout, query, key, value)
     torch.testing.assert_close(out, expected)
     torch.testing.assert_close(density, expected_density.float())
     special = is_special(layout)
@@ -122,12 +128,11 @@ def test_any_shape(shape, name, sizes, seed):
 @settings(deadline=None, max_examples=30)
 @given(
     st.tuples(st.integers(1, 4), st.integers(0, 5), st.integers(1, 6), st.integers(1, 6)),
-    st.sampled_from(["packed", "frames"]),
-    st.booleans(),
+    st.sampled_from(["paper", "ours", "no centroids"]),
 )
-def test_full_budget_equals_dense(shape, layout_kind, centroids):
+def test_full_budget_equals_dense(shape, name):
     layout = TokenLayout(*shape)
-    config = replace(OURS, rho=0.0, layout=layout_kind, centroids=centroids)
+    config = replace(VARIANTS[name], rho=0.0)
     query, key, value = operands(layout)
     expected, _ = dense_attention(query, key, value)
     dense, density = BlockSparse(config)(query, key, value, layout, 0)
@@ -139,7 +144,7 @@ def test_full_budget_equals_dense(shape, layout_kind, centroids):
         assert density[:, 0].tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("name", ["frames", "framed centroids", "never", "always"])
+@own_variants
 def test_permuting_frames_permutes_the_output(name):
     query, key, value = operands()
     order = torch.tensor([0, 3, 1, 2])
@@ -165,47 +170,65 @@ def test_paths_agree_in_every_type(config, dtype):
 @all_variants
 def test_pieces_and_lse(config, monkeypatch):
     query, key, value = operands()
-    index, blocks = index_for(config, LAYOUT, query, key)
-    (_, patch_query), (special_key, patch_key), (special_value, patch_value) = (
-        split_tokens(x, LAYOUT) for x in (query, key, value)
-    )
-    patch_query, patch_key, patch_value = (x.flatten(2, 3) for x in (patch_query, patch_key, patch_value))
-    given_operands = patch_query, patch_key, patch_value, special_key, special_value
-    centroids = key_centroids(patch_key, patch_value, blocks) if config.centroids else None
-    out, lse = sparse_attention_reference(*given_operands, index, blocks, centroids)
+    problem = BlockSparse(config).problem(query, key, value, LAYOUT, 0)
+    index, blocks = chosen(problem), problem.blocks
+    out, lse = sparse_attention_reference(query, key, value, index, blocks)
     monkeypatch.setattr(cpu, "NUMBERS_AT_ONCE", 1)
     for first, last in ((0, index.rows), (1, 2), (index.rows - 1, index.rows)):
-        part = BlockIndex(index.indices[:, :, first:last], index.counts[:, :, first:last], first)
+        fields = (x[:, :, first:last] for x in (index.indices, index.counts, index.whole, index.seen))
+        part = BlockIndex(*fields, first=first)
         start, end = blocks.query_span(first, last)
         for function in (sparse_attention_reference, sparse_attention_torch):
-            found = function(*given_operands, part, blocks, centroids)
+            found = function(query, key, value, part, blocks)
             torch.testing.assert_close(found[0], out[:, :, start:end])
             torch.testing.assert_close(found[1], lse[:, :, start:end])
 
 
-@pytest.mark.parametrize("name", ["frames", "framed centroids", "never", "always"])
 @pytest.mark.parametrize("backend", ["torch", "reference"])
-def test_order_of_patches_is_applied_and_undone(name, backend):
+def test_order_of_patches_is_applied_and_undone(backend):
     query, key, value = operands()
-    order, _ = band_order(LAYOUT.height, LAYOUT.width, 4)
-    frame = torch.cat([torch.arange(LAYOUT.special), LAYOUT.special + order])
-    tokens = (torch.arange(LAYOUT.frames)[:, None] * LAYOUT.tokens_per_frame + frame).flatten()
+    attend = BlockSparse(OURS, backend)
+    expected, density = attend(query, key, value, LAYOUT, 0)
+    tokens, _ = (frame_permutation(LAYOUT, one) for one in patch_order(attend, LAYOUT, query.device))
     moved = (x[:, :, tokens] for x in (query, key, value))
-    expected, density = BlockSparse(VARIANTS[name], backend)(*moved, LAYOUT, 0)
-    out, same = BlockSparse(replace(VARIANTS[name], order="bands"), backend)(query, key, value, LAYOUT, 0)
-    torch.testing.assert_close(out[:, :, tokens], expected)
+    out, same = attend(*moved, replace(LAYOUT, arranged=True), 0)
+    torch.testing.assert_close(out, expected[:, :, tokens])
     assert torch.equal(same, density)
+    for config in (PAPER, VARIANTS["rows"], SparsityConfig(method="dense"), replace(OURS, min_tokens=10**6)):
+        assert patch_order(BlockSparse(config), LAYOUT, query.device) is None
+    assert patch_order(dense_attention, LAYOUT, query.device) is None
 
 
-def test_index_is_handed_out_in_pieces(monkeypatch):
+@all_variants
+def test_index_is_handed_out_in_pieces(config, monkeypatch):
     query, key, value = operands()
-    config = VARIANTS["tau"]
     whole, density = BlockSparse(config)(query, key, value, LAYOUT, 0)
     monkeypatch.setattr(select, "INDEX_LIMIT_BYTES", 1)
-    assert density.unique().numel() > 1  # the mass decides
     pieces, piece_density = BlockSparse(config)(query, key, value, LAYOUT, 0)
     torch.testing.assert_close(pieces, whole)
     assert torch.equal(piece_density, density)
+
+
+def test_masked_patches_are_never_seen():
+    query, key, value = operands()
+    mask = torch.zeros(4, 3, 5, dtype=torch.bool)
+    mask[1] = True
+    attend = BlockSparse(replace(OURS, rho=0.5), patch_mask=mask)
+    out, density = attend(query, key, value, LAYOUT, 0)
+    special = is_special(LAYOUT)
+    spoilt_key, spoilt_value = key.clone(), value.clone()
+    others = ~special & (torch.arange(len(special)) // LAYOUT.tokens_per_frame != 1)
+    spoilt_key[:, :, others] *= -3
+    spoilt_value[:, :, others] = 100
+    same, _ = attend(query, spoilt_key, spoilt_value, LAYOUT, 0)
+    torch.testing.assert_close(same[:, :, ~special], out[:, :, ~special])
+    assert (same - out)[:, :, special].abs().max() > 1  # special queries still see everything
+    assert density.max() < BlockSparse(replace(OURS, rho=0.5))(query, key, value, LAYOUT, 0)[1].min()
+    everything = BlockSparse(OURS, patch_mask=torch.ones_like(mask))(query, key, value, LAYOUT, 0)[0]
+    assert torch.equal(everything, BlockSparse(OURS)(query, key, value, LAYOUT, 0)[0])
+    for wrong, words in ((mask[0], "must be bool"), (mask.float(), "must be bool"), (mask[:2], "4 x 3 x 5 patches")):
+        with pytest.raises(ValueError, match=words):
+            BlockSparse(OURS, patch_mask=wrong)(query, key, value, LAYOUT, 0)
 
 
 def test_dense_layers_short_inputs_and_dense_method():
@@ -226,7 +249,7 @@ def test_gradients_reach_what_was_selected():
     query, key, value = (x.requires_grad_() for x in operands())
     grads = {}
     for backend in ("reference", "torch"):
-        out, _ = BlockSparse(VARIANTS["framed centroids"], backend)(query, key, value, LAYOUT, 0)
+        out, _ = BlockSparse(VARIANTS["ours"], backend)(query, key, value, LAYOUT, 0)
         grads[backend] = torch.autograd.grad(out.square().sum(), (query, key, value))
     for one, other in zip(*grads.values(), strict=True):
         torch.testing.assert_close(one, other)
@@ -258,7 +281,9 @@ def test_backend_is_reported_once(caplog):
             attend(query, key, value, LAYOUT, layer)
     assert [record.message for record in caplog.records] == ["sparse attention: " + attend.backend_report()]
     assert attend.backend_report() == "torch (no Triton kernel for cpu)"
-    with pytest.raises(ValueError, match="Unknown backend 'cuda'; choose from auto, triton, torch, reference"):
+    with pytest.raises(
+        ValueError, match="Unknown backend 'cuda'; choose from auto, flash-attn-4, triton, block-sparse-attn, torch"
+    ):
         BlockSparse(PAPER, "cuda")
 
 
@@ -270,7 +295,7 @@ def test_nothing_depends_on_values_outside_the_cpu_path():
         assert out.shape == query.shape and density.shape == (2, 2)
 
 
-@pytest.mark.parametrize("name", ["both", "framed centroids", "always"])
+@pytest.mark.parametrize("name", ["both", "ours", "tau"])
 @pytest.mark.parametrize("backend", ["torch", "reference"])
 def test_compiles_as_one_graph(name, backend):
     query, key, value = operands(dtype=torch.float32)

@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from manyview.models.attention import TokenLayout
 from manyview.models.sparse import PRESETS, SparsityConfig, parse_layers, preset
 from manyview.models.sparse.config import kept_blocks
 
@@ -12,10 +14,11 @@ FULL = SparsityConfig(
     method="manyview",
     rho=0.75,
     tau=0.5,
-    layout="frames",
-    own_frame="never",
-    frame_quota=1,
-    centroids=True,
+    pooling="spread",
+    order="rows",
+    score_block=8,
+    centroid_block=128,
+    max_keys=9000,
     dense_layers="0,1,20-23",
     layer_rho={3: 0.5, 4: (0.1, 0.9)},
     layer_tau={5: (1.0, 0.2)},
@@ -66,16 +69,20 @@ def test_json_may_be_partial_but_not_misspelt():
         ({"rho": 0.5, "query_block": 0}, "query_block must be a whole number of at least 1, got 0"),
         ({"rho": 0.5, "key_block": 6.4}, "key_block must be a whole number"),
         ({"rho": 0.5, "min_tokens": -1}, "min_tokens must be a whole number of at least 0"),
-        ({"rho": 0.5, "pooling": "sum"}, "pooling must be one of avg, max"),
-        ({"rho": 0.5, "layout": "rows"}, "layout must be one of packed, frames"),
-        ({"rho": 0.5, "pooling": "spread"}, "The published rule pools by 'avg' or 'max'"),
+        ({"rho": 0.5, "pooling": "sum"}, "pooling of the method 'paper' must be one of avg, max, got 'sum'"),
+        ({"rho": 0.5, "pooling": "spread"}, "must be one of avg, max"),
+        ({"method": "manyview", "rho": 0.5, "pooling": "max"}, "must be one of avg, spread"),
         ({"rho": 0.5, "order": "spiral"}, "order must be one of rows, bands"),
-        ({"method": "manyview", "rho": 0.5, "order": "bands"}, "order, own_frame and frame_quota need blocks"),
+        ({"rho": 0.5, "order": "rows"}, "'paper' has no order"),
+        ({"rho": 0.5, "centroid_block": 0}, "'paper' has no centroid_block"),
+        ({"rho": 0.5, "max_keys": 10}, "'paper' has no max_keys"),
         ({"rho": 0.5, "dense_layers": "x"}, "Layers are numbers"),
-        ({"rho": 0.5, "centroids": True}, "'paper' is the published rule without centroids"),
-        ({"rho": 0.5, "layer_rho": {0: 0.1}}, "without layer_rho"),
-        ({"method": "manyview", "rho": 0.5, "own_frame": "never"}, "need blocks that lie in one frame"),
-        ({"method": "manyview", "rho": 0.5, "frame_quota": 1}, "need blocks that lie in one frame"),
+        (
+            {"method": "manyview", "rho": 0.5, "query_block": 40},
+            "query_block must be a multiple of score_block, got 40",
+        ),
+        ({"method": "manyview", "rho": 0.5, "centroid_block": 96}, "0 or a multiple of key_block, got 96 and 64"),
+        ({"method": "manyview", "rho": 0.5, "max_keys": -1}, "max_keys must be a whole number of at least 0"),
         ({"method": "manyview", "rho": 0.5, "layer_rho": {0: 2.0}}, "layer_rho of layer 0 must be a number"),
         ({"method": "manyview", "rho": 0.5, "layer_tau": {0: ()}}, "layer_tau of layer 0 is empty"),
         ({"method": "manyview", "rho": 0.5, "layer_tau": {-1: 0.5}}, "A layer of layer_tau must be"),
@@ -86,9 +93,13 @@ def test_bad_values_get_a_sentence(options, message):
         SparsityConfig(**options)
 
 
+def blocks_of(config, patches):
+    return config.blocks(TokenLayout(1, 5, 1, patches))
+
+
 def test_heads_must_match():
     with pytest.raises(ValueError, match="layer_rho of layer 4 has 2 numbers, but the model has 3 heads"):
-        FULL.budget(4, 3, 10)
+        FULL.budget(4, 3, blocks_of(FULL, 100))
 
 
 def test_presets():
@@ -104,16 +115,37 @@ def test_which_layers_are_dense():
     assert not SparsityConfig(rho=0.5, tau=0.9).is_dense(0)
     some = SparsityConfig(method="manyview", rho=0.5, layer_rho={0: (0.0, 0.5), 1: (0.0, 0.0)}, layer_tau={2: (1, 0.5)})
     assert [some.is_dense(layer) for layer in range(4)] == [False, True, False, False]
-    others_only = SparsityConfig(method="manyview", rho=0.0, layout="frames", own_frame="never")
-    assert not others_only.is_dense(0)
+    assert not SparsityConfig(method="manyview", rho=0.0, max_keys=100).is_dense(0)
+
+
+def test_blocks_of_the_methods():
+    layout = TokenLayout(3, 5, 20, 30)
+    paper = SparsityConfig(rho=0.5).blocks(layout)
+    assert (paper.framed, paper.parts, paper.group, paper.query_blocks) == (False, 1, 1, 15)
+    ours = SparsityConfig(method="manyview", rho=0.5, score_block=32, key_block=16).blocks(layout)
+    assert (ours.framed, ours.parts, ours.group, ours.query_blocks, ours.key_blocks) == (True, 4, 4, 15, 120)
+    alone = SparsityConfig(method="manyview", rho=0.5, centroid_block=0).blocks(layout)
+    assert (alone.group, alone.key_blocks) == (1, 30)
 
 
 def test_budgets():
-    assert FULL.budget(0, 2, 40) == ((10, 10), (0.5, 0.5))
-    assert FULL.budget(4, 2, 40) == ((36, 4), (0.5, 0.5))
-    assert FULL.budget(5, 2, 40) == ((40, 10), (None, 0.2))  # a head that keeps all mass keeps all blocks
-    assert SparsityConfig(rho=0.9).budget(0, 1, 5) == ((1,), (None,))  # one block is always kept
-    assert SparsityConfig(tau=0.9).budget(0, 1, 5) == ((1,), (0.9,))
+    unlimited = replace(FULL, max_keys=0)
+    blocks = blocks_of(unlimited, 40 * 64)
+    assert unlimited.budget(0, 2, blocks) == ((10, 10), (0.5, 0.5))
+    assert unlimited.budget(4, 2, blocks) == ((36, 4), (0.5, 0.5))
+    assert unlimited.budget(5, 2, blocks) == ((40, 10), (None, 0.2))  # a head that keeps all mass keeps all blocks
+    assert [unlimited.shares_budget(layer) for layer in (0, 3, 4, 5)] == [True, True, False, False]
+    one = SparsityConfig(rho=0.9)
+    assert one.budget(0, 1, blocks_of(one, 5 * 64)) == ((1,), (None,))  # one block is always kept
+    by_mass = SparsityConfig(tau=0.9)
+    assert by_mass.budget(0, 1, blocks_of(by_mass, 5 * 64)) == ((1,), (0.9,))
+
+
+def test_most_keys_for_a_query():
+    config = SparsityConfig(method="manyview", rho=0.5, max_keys=640)
+    assert config.budget(0, 1, blocks_of(config, 16 * 64))[0] == (8,)
+    assert config.budget(0, 1, blocks_of(config, 20 * 64))[0] == (10,)
+    assert config.budget(0, 1, blocks_of(config, 100 * 64))[0] == (10,)
 
 
 @settings(deadline=None)

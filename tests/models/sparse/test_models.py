@@ -35,7 +35,7 @@ SMALL_PI3 = Pi3Config(
     camera_width=16,
 )
 SPARSE = SparsityConfig(
-    method="manyview", rho=0.75, layout="frames", query_block=4, key_block=2, centroids=True, dense_layers="1"
+    method="manyview", rho=0.75, query_block=4, key_block=2, score_block=2, centroid_block=4, dense_layers="1"
 )
 IMAGES = torch.rand(1, 5, 3, 42, 56, generator=torch.Generator().manual_seed(0))
 
@@ -92,7 +92,7 @@ def test_dropping_changes_results_and_is_counted(build):
     layers = len(density)
     assert density.shape == (layers, 1, 2)
     assert density[1].unique().tolist() == [1.0]
-    assert 0.5 < density[0].unique().item() < 0.9  # much of it special tokens
+    assert 0.5 < density[0].mean() < 0.9  # much of it special tokens
     assert (results(model, IMAGES)[0] - results(build(None), IMAGES)[0]).abs().max() > 1e-4
 
 
@@ -105,7 +105,7 @@ def test_permuting_frames_permutes_results(build, order):
 
 @pytest.mark.parametrize("build", [vggt, pi3])
 def test_scenes_of_a_batch_are_independent(build):
-    model = build(replace(SPARSE, layout="packed", tau=0.3))
+    model = build(SparsityConfig(rho=0.75, tau=0.3, query_block=4, key_block=2))
     both = torch.cat([IMAGES.flip(1), IMAGES])
     for pair, alone in zip(results(model, both), results(model, IMAGES), strict=True):
         torch.testing.assert_close(pair[1:], alone, rtol=1e-3, atol=1e-4)
@@ -122,7 +122,7 @@ def test_training_reaches_queries_and_keys(build):
 
 def test_bundled_model_with_many_frames():
     images = torch.rand(24, 3, 56, 84, generator=torch.Generator().manual_seed(2))
-    config = SparsityConfig(method="manyview", rho=0.9, layout="frames", query_block=16, key_block=8, centroids=True)
+    config = SparsityConfig(method="manyview", rho=0.9, query_block=16, key_block=8)
     with torch.inference_mode():
         dense = load_model("mini").model(images)
         close, exact = (

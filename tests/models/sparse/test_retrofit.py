@@ -15,7 +15,9 @@ from manyview.models.rope import apply_rope, rope_at
 from manyview.models.sparse import BlockSparse, SparsityConfig, restore, sparsify
 
 ENCODER = EncoderConfig(width=32, depth=1, heads=2, image_size=70)
-SPARSE = SparsityConfig(method="manyview", rho=0.75, query_block=8, key_block=4, centroids=True, dense_layers="1")
+SPARSE = SparsityConfig(
+    method="manyview", rho=0.75, query_block=8, key_block=4, score_block=4, centroid_block=8, dense_layers="1"
+)
 IMAGES = torch.rand(2, 3, 3, 42, 56, generator=torch.Generator().manual_seed(0))
 
 

@@ -1,122 +1,209 @@
 """Pooling and block choice by Triton against plain torch; on a machine without a GPU through Triton's interpreter."""
 
+from dataclasses import fields, replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from manyview.models.attention import TokenLayout
-from manyview.models.sparse.blocks import BlockLayout, key_centroids, pool
+from manyview.models.sparse import BlockSparse, select
+from manyview.models.sparse.blocks import patch_tokens, pool, special_tokens
 from manyview.models.sparse.config import SparsityConfig
-from manyview.models.sparse.select import select_blocks
+from manyview.models.sparse.operation import summary_of
+from manyview.models.sparse.select import LEVELS, BlockIndex, Summary, index_chunks, joined, keep_blocks, share_levels
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 if DEVICE == "cpu" and tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7):
     pytest.skip("the interpreter of Triton before 3.7 does not work with NumPy 2.4", allow_module_level=True)
 kernels = pytest.importorskip("manyview.models.sparse.select_kernel", reason="Triton is not installed")
+from manyview.models.sparse.kernel import Tables  # noqa: E402 (needs Triton)
 
 LAYOUT = TokenLayout(frames=3, special=2, height=3, width=7)
+PAPER = SparsityConfig(rho=0.6, query_block=16, key_block=4)
+OURS = SparsityConfig(
+    method="manyview",
+    rho=0.6,
+    query_block=8,
+    key_block=4,
+    score_block=4,
+    centroid_block=8,
+    pooling="spread",
+    order="rows",
+)
 
 
-def tokens(special: int = 0, whole: bool = False, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
-    """Random patches of LAYOUT, (1, 2, T, 16), or a view (1, 2, N, patches, 16) that leaves special tokens out."""
-    random = torch.Generator().manual_seed(seed)
-    per_frame = special + LAYOUT.height * LAYOUT.width
-    x = torch.randn(1, LAYOUT.frames * per_frame, 2, 16, generator=random).transpose(1, 2)
-    if whole:  # small whole numbers: products are exact in any order, and many scores are equal
-        x = x.round()
-    return x.to(DEVICE, dtype).unflatten(2, (LAYOUT.frames, -1))[:, :, :, special:]
+def problem(config: SparsityConfig, dtype: torch.dtype = torch.float32, patch_mask: Tensor | None = None):
+    """Random tokens of LAYOUT, views of a projection's output."""
+    random = torch.Generator().manual_seed(0)
+    tokens = LAYOUT.frames * LAYOUT.tokens_per_frame
+    qkv = 2 * torch.randn(1, tokens, 3, 2, 16, generator=random)
+    qkv = qkv.to(DEVICE, dtype).permute(2, 0, 3, 1, 4).unbind(0)
+    return BlockSparse(config, "triton", patch_mask).problem(*qkv, LAYOUT, 0)
 
 
-def blocks_of(config: SparsityConfig) -> BlockLayout:
-    return BlockLayout.of(LAYOUT, config.query_block, config.key_block, config.layout)
-
-
-def agree(query: Tensor, key: Tensor, config: SparsityConfig, first: int = 0, rows: int | None = None) -> None:
-    blocks = blocks_of(config)
-    expected = select_blocks(query, key, blocks, config, 0, first, rows)
-    chosen = kernels.select_blocks_triton(query, key, blocks, config, 0, first, rows)
-    assert torch.equal(chosen.counts, expected.counts)
-    assert torch.equal(chosen.indices, expected.indices)
+def assert_same(chosen: BlockIndex, expected: BlockIndex) -> None:
     assert chosen.first == expected.first
+    for name in ("indices", "counts", "whole", "seen", "left"):
+        one, other = getattr(chosen, name), getattr(expected, name)
+        assert one is other is None or torch.equal(one, other), name
 
 
-def pooled(config: SparsityConfig, whole: bool = False) -> tuple[Tensor, Tensor]:
-    """Made as pooled queries and keys, with as many blocks."""
-    blocks = blocks_of(config)
-    random = torch.Generator().manual_seed(1)
-    sizes = (blocks.query_blocks, blocks.key_blocks)
-    query, key = (torch.randn(1, 2, size, 16, generator=random).to(DEVICE) for size in sizes)
-    return (query.round(), key.round() * (key.new_ones(16).cumsum(0) < 3)) if whole else (query, key)
-
-
-@pytest.mark.parametrize("kind", ["packed", "frames"])
-@pytest.mark.parametrize("mode", ["avg", "max"])
+@pytest.mark.parametrize("framed", [False, True])
+@pytest.mark.parametrize("mode", ["avg", "max", "square", "moments"])
 @pytest.mark.parametrize("size", [10, 64])
-@pytest.mark.parametrize("special", [0, 3])
-def test_pooling(kind: str, mode: str, size: int, special: int) -> None:
-    x = tokens(special)
-    segments = LAYOUT.frames if kind == "frames" else 1
-    expected = pool(x.flatten(2, 3), segments, size, mode)
-    torch.testing.assert_close(kernels.pool_triton(x, segments, size, mode), expected, rtol=0, atol=2e-7)
+def test_pooling(framed: bool, mode: str, size: int) -> None:
+    one = problem(PAPER)
+    blocks = replace(one.blocks, key_block=size, framed=framed, group=2)
+    x = patch_tokens(one.key, blocks)
+    starts, lengths = blocks.key_table(DEVICE)
+    found, second = kernels.pool_triton(one.key, blocks, starts, lengths, size, mode)
+    cut = (blocks.segments, size, blocks.keys_each)
+    torch.testing.assert_close(found, pool(x, *cut, "max" if mode == "max" else "avg"), rtol=0, atol=1e-6)
+    if mode in ("avg", "max"):
+        assert second is None
+        return
+    square = pool(x, *cut, "square")
+    expected = square if mode == "square" else square - pool(x, *cut).square()
+    torch.testing.assert_close(second, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_centroids(dtype: torch.dtype) -> None:
-    key, value = tokens(2, dtype=dtype), tokens(2, dtype=dtype, seed=1)
-    blocks = BlockLayout.of(LAYOUT, 16, 8, "frames")
-    chosen = kernels.key_centroids_triton(key, value, blocks)
-    expected = key_centroids(key.flatten(2, 3), value.flatten(2, 3), blocks)
-    step = torch.finfo(dtype).eps  # one unit in the last place where a sum in another order is rounded otherwise
-    torch.testing.assert_close(chosen.key, expected.key, rtol=step, atol=1e-6)
-    torch.testing.assert_close(chosen.value, expected.value, rtol=step, atol=1e-6)
-    assert torch.equal(chosen.log_count, expected.log_count)
+@pytest.mark.parametrize(
+    "config",
+    [PAPER, replace(PAPER, pooling="max"), OURS, replace(OURS, pooling="avg"), replace(OURS, centroid_block=0)],
+    ids=["paper", "paper max", "ours", "ours avg", "no centroids"],
+)
+def test_summary(config: SparsityConfig, dtype: torch.dtype) -> None:
+    one = problem(config, dtype)
+    tables = Tables.of(one.blocks, one.key.device)
+    found, centroids = kernels.prepare(*one.operands, one.lengths, one.blocks, config, tables)
+    expected = summary_of(one)
+    step = torch.finfo(torch.bfloat16).eps if dtype.itemsize == 2 else 1e-6  # where a sum in another order is rounded
+    for field in fields(Summary):
+        same, other = getattr(found, field.name), getattr(expected, field.name)
+        assert same is other is None or same.dtype == other.dtype
+        if same is not None:
+            torch.testing.assert_close(same, other, rtol=step, atol=1e-5)
+    assert (centroids is None) == (not config.own or config.centroid_block == 0)
 
 
-RULES = [
-    {"rho": 0.5},
-    {"tau": 0.63},
-    {"rho": 0.8, "tau": 0.53},
-    {"rho": 0.7, "tau": 0.41, "own_frame": "never"},
-    {"rho": 0.9, "own_frame": "always"},
-    {"rho": 0.7, "tau": 0.33, "frame_quota": 1},
-    {"rho": 0.8, "own_frame": "never", "frame_quota": 2},
-    {"layer_rho": {0: (0.2, 0.9)}, "layer_tau": {0: (0.9, 0.1)}, "rho": 0.5},
-]
+@pytest.mark.parametrize("pooling", ["avg", "spread"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("score_block", [8, 4, 1])
+@pytest.mark.parametrize("masked", [False, True])
+def test_levels(pooling: str, dtype: torch.dtype, score_block: int, masked: bool) -> None:
+    mask = torch.rand(3, 3, 7, generator=torch.Generator().manual_seed(1)) > 0.8 if masked else None
+    one = problem(replace(OURS, pooling=pooling, score_block=score_block), dtype, mask)
+    summary = summary_of(one)
+    totals = kernels.row_totals(summary, one.blocks)
+    first, last = 2, one.blocks.query_blocks - 1
+    found = kernels.share_levels_triton(summary, one.blocks, totals, first, last).long()
+    expected = share_levels(summary, one.blocks, first, last)
+    assert torch.equal(found < 0, expected < 0)
+    assert masked == bool((expected < 0).sum() > (expected.shape[2] * 6))  # three empty blocks otherwise
+    assert (found - expected).abs().max() <= 1  # where a share comes within rounding of a limit
+    assert (found != expected).float().mean() < 0.02
+
+
+def random_levels(rows: int, key_blocks: int, few: bool) -> Tensor:
+    """With gaps where blocks are empty; few different ones make many equal."""
+    random = torch.Generator().manual_seed(rows)
+    levels = torch.randint(0, 4 if few else LEVELS, (1, 2, rows, key_blocks), generator=random)
+    levels[..., 5::7] = -1
+    return levels.to(DEVICE)
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_levels_are_counted(few: bool) -> None:
+    levels = random_levels(11, 30, few)
+    histogram = torch.zeros(1, 2, LEVELS, dtype=torch.int64, device=DEVICE)
+    kernels.count_levels(levels.to(torch.int16), histogram)
+    kernels.count_levels(levels.to(torch.int16)[:, :, :3].contiguous(), histogram)
+    for head in range(2):
+        both = torch.cat([levels[0, head].flatten(), levels[0, head, :3].flatten()])
+        assert torch.equal(histogram[0, head], both[both >= 0].bincount(minlength=LEVELS))
+
+
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("threshold", [0, 2, 500, LEVELS])
+@pytest.mark.parametrize("width", [3, 18])
+@pytest.mark.parametrize("centroid_block", [0, 4, 8])
+def test_lists(few: bool, threshold: int, width: int, centroid_block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(OURS, centroid_block=centroid_block)
+    one = problem(config)
+    blocks = one.blocks
+    levels = random_levels(blocks.query_blocks, blocks.key_blocks, few)
+    lengths = torch.where(levels[0, 0, 0] < 0, 0, one.lengths)
+    levels = levels.masked_fill(lengths == 0, -1)
+    monkeypatch.setattr(select, "share_levels", lambda summary, blocks, first, last: levels[:, :, first:last])
+    limit = torch.full((1, 2), threshold, dtype=torch.int32, device=DEVICE)
+    summary = replace(summary_of(one), lengths=lengths)
+    expected = keep_blocks(summary, blocks, limit, width, config, 1, blocks.query_blocks)
+    monkeypatch.setattr(kernels, "index_width", lambda *others: width)
+    chosen = kernels.empty_index(blocks, config, 0, (1, 2), 1, blocks.query_blocks, torch.device(DEVICE))
+    kernels.keep_blocks_triton(levels.to(torch.int16)[:, :, 1:], limit, blocks, lengths, chosen)
+    assert_same(chosen, expected)
+
+
+@pytest.mark.parametrize("config", [OURS, replace(OURS, tau=0.8), replace(OURS, layer_rho={0: (0.3, 0.9)})])
+def test_the_whole_choice_in_pieces(config: SparsityConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = problem(config)
+    summary = summary_of(one)
+    expected = joined(list(index_chunks(summary, one.blocks, config)), 0)
+    for levels_at_once, limit_bytes in ((10**6, 10**6), (1, 10**6), (10**6, 1), (200, 2000)):
+        monkeypatch.setattr(kernels, "LEVELS_AT_ONCE", levels_at_once)
+        pieces = list(kernels.index_chunks_triton(summary, one.blocks, config, 0, limit_bytes))
+        assert [piece.first for piece in pieces] == sorted({piece.first for piece in pieces})
+        assert_same(joined(pieces, 0), expected)
+
+
+RULES = [{"rho": 0.5}, {"rho": None, "tau": 0.63}, {"rho": 0.8, "tau": 0.53}, {"layer_rho": {0: (0.2, 0.9)}}]
+
+
+def agree(config: SparsityConfig, summary: Summary | None = None, limit_bytes: int = 10**6) -> None:
+    one = problem(config)
+    summary = summary or summary_of(one)
+    expected = joined(list(index_chunks(summary, one.blocks, config)), 0)
+    chosen = joined(list(kernels.index_chunks_triton(summary, one.blocks, config, 0, limit_bytes)), 0)
+    assert_same(chosen, expected)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
-def test_the_same_choice_as_by_sorting(rule: dict) -> None:
-    config = SparsityConfig(method="manyview", layout="frames", query_block=16, key_block=4, **rule)
-    agree(*pooled(config), config)
+def test_the_papers_choice_is_that_of_sorting(rule: dict) -> None:
+    agree(replace(PAPER, **rule))
 
 
-@pytest.mark.parametrize("rule", [RULES[0], *RULES[4:7:2]], ids=str)
+@pytest.mark.parametrize("rule", [RULES[0], RULES[3]], ids=str)
 def test_equal_scores_by_their_number(rule: dict) -> None:
-    config = SparsityConfig(method="manyview", layout="frames", query_block=16, key_block=4, **rule)
-    agree(*pooled(config, whole=True), config)
+    config = replace(PAPER, **rule)
+    summary = summary_of(problem(config))
+    few = (torch.arange(16, device=DEVICE) < 3).float()
+    agree(config, Summary(summary.query.round(), summary.key.round() * few, summary.lengths))
 
 
-def test_blocks_that_straddle_frames() -> None:
-    config = SparsityConfig(rho=0.6, tau=0.57, query_block=32, key_block=8)
-    agree(*pooled(config), config)
-
-
-@pytest.mark.parametrize("rule", [RULES[2], RULES[6]], ids=str)
+@pytest.mark.parametrize("rule", RULES[1:], ids=str)
 def test_rows_longer_than_a_tile(rule: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "LARGEST_TILE", 32)
-    config = SparsityConfig(method="manyview", layout="frames", query_block=21, key_block=2, **rule)  # 33 key blocks
-    agree(*pooled(config), config, first=1, rows=1)
+    agree(replace(PAPER, query_block=21, key_block=2, **rule))  # 32 key blocks
 
 
-def test_a_piece_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_piece_of_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "SCORES_AT_ONCE", 100)
-    config = SparsityConfig(method="manyview", rho=0.6, layout="frames", own_frame="never", query_block=8, key_block=4)
-    agree(*pooled(config), config, first=3, rows=5)
+    agree(PAPER, limit_bytes=200)
 
 
 def test_zero_has_no_sign() -> None:
-    config = SparsityConfig(rho=0.5, query_block=64, key_block=8)
-    query, key = (torch.zeros_like(x) for x in pooled(config))
+    config = replace(PAPER, query_block=64, key_block=8)
+    summary = summary_of(problem(config))
+    query, key = torch.zeros_like(summary.query), torch.zeros_like(summary.key)
     query[..., 0], key[..., 0] = 1, torch.tensor([-0.0, 0.0, -1.0], device=DEVICE).repeat(4)[: key.shape[2]]
-    agree(query, key, config)
+    agree(config, Summary(query, key, summary.lengths))
+
+
+def test_special_keys_are_taken_whole() -> None:
+    one = problem(OURS)
+    tables = Tables.of(one.blocks, one.key.device)
+    summary, _ = kernels.prepare(*one.operands, one.lengths, one.blocks, OURS, tables)
+    assert torch.equal(summary.special, special_tokens(one.key, one.blocks))

@@ -1,0 +1,162 @@
+"""The whole operation on one backend: queries, keys and values of all tokens in, outputs and computed pairs out."""
+
+import importlib.util
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from .blocks import BlockLayout, Centroids, grouped, moments, patch_tokens, special_tokens
+from .config import SparsityConfig
+from .cpu import sparse_attention_torch
+from .reference import sparse_attention_reference
+from .select import BlockIndex, Summary, index_chunks, summarize
+
+Operands = tuple[Tensor, Tensor, Tensor]
+Attend = Callable[[Tensor, Tensor, Tensor, BlockIndex, BlockLayout, Centroids | None], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One layer's attention: all tokens (B, heads, N * P, D) as blocks, and the key blocks that may be seen."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    blocks: BlockLayout
+    lengths: Tensor  # (Kb,) int32, tokens of the key blocks, 0 in those that are empty or masked out
+    config: SparsityConfig
+    layer: int
+
+    @property
+    def operands(self) -> Operands:
+        return self.query, self.key, self.value
+
+
+def run_torch(problem: Problem) -> tuple[Tensor, Tensor]:
+    """Output (B, heads, N * P, D) and computed pairs (B, heads), in plain torch."""
+    return _run(problem, sparse_attention_torch)
+
+
+def run_reference(problem: Problem) -> tuple[Tensor, Tensor]:
+    """The same by the plain formula."""
+    return _run(problem, sparse_attention_reference)
+
+
+def run_flash4(problem: Problem) -> tuple[Tensor, Tensor]:
+    """The same with flash-attn-4 for the attention, on GPUs, for the paper's rule."""
+    from .libraries import attend_flash4
+
+    return _run_library(problem, attend_flash4)
+
+
+def run_block_sparse_attn(problem: Problem) -> tuple[Tensor, Tensor]:
+    """The same with block-sparse-attn for the attention, on GPUs, for the paper's rule."""
+    from .libraries import attend_block_sparse_attn
+
+    return _run_library(problem, attend_block_sparse_attn)
+
+
+def run_triton(problem: Problem) -> tuple[Tensor, Tensor]:
+    """The same by Triton kernels, which read tokens where they are and write where the projection wants them."""
+    from .kernel import Tables, sparse_attention_triton
+    from .select_kernel import index_chunks_triton, prepare
+
+    query, blocks = problem.query, problem.blocks
+    operands = [x if x.stride(-1) == 1 else x.contiguous() for x in problem.operands]
+    tables = Tables.of(blocks, query.device)
+    summary, centroids = prepare(*operands, problem.lengths, blocks, problem.config, tables)
+    out = heads_side_by_side(query)
+    set_special(out, special_output(problem), blocks)
+    pairs = []
+    for index in index_chunks_triton(summary, blocks, problem.config, problem.layer):
+        pairs.append(pairs_of(index, tables.query_length, centroids is not None))
+        sparse_attention_triton(*operands, index, blocks, centroids, out=out, tables=tables)
+    return out, total_pairs(pairs, problem)
+
+
+def _run(problem: Problem, attend: Attend) -> tuple[Tensor, Tensor]:
+    blocks, config = problem.blocks, problem.config
+    patch_query, patch_key, patch_value = (patch_tokens(x, blocks) for x in problem.operands)
+    special_key = special_tokens(problem.key, blocks)
+    centroids = key_moments = None
+    if config.own:
+        cut = (blocks.segments, blocks.key_block, blocks.keys_each)
+        key_moments = moments(patch_key, *cut)
+        if config.centroid_block:
+            values = moments(patch_value, *cut, spread=False)
+            keys, values = (grouped(x, problem.lengths, blocks.group) for x in (key_moments, values))
+            centroids = Centroids(*(x.to(problem.key.dtype) for x in (keys.mean, keys.variance, values.mean)))
+    summary = summarize(patch_query, patch_key, special_key, key_moments, problem.lengths, blocks, config)
+    return attend_all(problem, index_chunks(summary, blocks, config, problem.layer), centroids, attend)
+
+
+def _run_library(problem: Problem, attend: Attend) -> tuple[Tensor, Tensor]:
+    """Blocks chosen by Triton kernels where there is Triton, else by plain torch."""
+    if importlib.util.find_spec("triton") is None:
+        return _run(problem, attend)
+    from .kernel import Tables
+    from .select_kernel import index_chunks_triton, prepare
+
+    blocks, config = problem.blocks, problem.config
+    tables = Tables.of(blocks, problem.query.device)
+    summary, _ = prepare(*problem.operands, problem.lengths, blocks, config, tables)
+    return attend_all(problem, index_chunks_triton(summary, blocks, config, problem.layer), None, attend)
+
+
+def attend_all(
+    problem: Problem, chunks: Iterable[BlockIndex], centroids: Centroids | None, attend: Attend
+) -> tuple[Tensor, Tensor]:
+    """Outputs and pairs from the pieces of an index, by a function that gives the patches of one piece."""
+    blocks = problem.blocks
+    lengths = blocks.query_table(problem.query.device)[1]
+    pieces, pairs = [], []
+    for index in chunks:
+        pairs.append(pairs_of(index, lengths, centroids is not None))
+        pieces.append(attend(*problem.operands, index, blocks, centroids)[0])
+    patches = torch.cat(pieces, dim=2).unflatten(2, (blocks.layout.frames, -1))
+    special = special_output(problem).unflatten(2, (blocks.layout.frames, blocks.layout.special))
+    return torch.cat([special, patches], dim=3).flatten(2, 3), total_pairs(pairs, problem)
+
+
+def special_output(problem: Problem) -> Tensor:
+    """What special queries see: everything, (B, heads, N * S, D)."""
+    query = special_tokens(problem.query, problem.blocks)
+    return scaled_dot_product_attention(query, problem.key, problem.value)
+
+
+def heads_side_by_side(query: Tensor) -> Tensor:
+    """An empty output of query's shape in which a token's heads lie side by side, as the projection wants them."""
+    batch, heads, tokens, width = query.shape
+    return query.new_empty(batch, tokens, heads, width).transpose(1, 2)
+
+
+def set_special(out: Tensor, special: Tensor, blocks: BlockLayout) -> None:
+    """Write special tokens (B, heads, N * S, D) to their places among all tokens."""
+    layout = blocks.layout
+    framed = out.unflatten(2, (layout.frames, -1))
+    framed[:, :, :, : layout.special] = special.unflatten(2, (layout.frames, layout.special))
+
+
+def pairs_of(index: BlockIndex, query_lengths: Tensor, centroids: bool) -> Tensor:
+    """Pairs of the index' patch queries with patch keys, (B, heads) int64; a centroid counts as one key."""
+    keys = index.seen.long()
+    if centroids:
+        keys = keys + (index.left > 0).sum(-1)
+    return (keys * query_lengths[index.first : index.first + index.rows]).sum(-1)
+
+
+def total_pairs(pairs: list[Tensor], problem: Problem) -> Tensor:
+    """With those that special tokens take part in: their queries see all, and all patch queries see their keys."""
+    layout, tokens = problem.blocks.layout, problem.query.shape[2]
+    special = layout.frames * layout.special
+    return torch.stack(pairs).sum(0) + special * (tokens + tokens - special)
+
+
+def summary_of(problem: Problem) -> Summary:
+    """What the choice of blocks is made from, in plain torch."""
+    patches = (patch_tokens(x, problem.blocks) for x in (problem.query, problem.key))
+    special_key = special_tokens(problem.key, problem.blocks)
+    return summarize(*patches, special_key, None, problem.lengths, problem.blocks, problem.config)
