@@ -68,22 +68,8 @@ def attend_flash4(
     centroids: Centroids | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The same as `sparse_attention_reference`, by flash-attn-4."""
-    from flash_attn.cute.block_sparsity import BlockSparseTensorsTorch
-    from flash_attn.cute.interface import _flash_attn_fwd
-
-    patches, keys, values = _patches(query, key, value, index, blocks)
-    padding = blocks.key_blocks - index.indices.shape[-1]
-    indices = torch.nn.functional.pad(index.indices, (0, padding)).clamp(min=0)
-    nothing = torch.zeros_like(index.counts)
-    lists = BlockSparseTensorsTorch(
-        mask_block_cnt=nothing,
-        mask_block_idx=torch.zeros_like(indices),
-        full_block_cnt=index.counts.contiguous(),
-        full_block_idx=indices.contiguous(),
-        block_size=(blocks.query_block, blocks.key_block),
-    )
-    out, lse, *_ = _flash_attn_fwd(patches, keys, values, block_sparse_tensors=lists, return_lse=True)
-    return _with_special(out.transpose(1, 2), lse, patches, key, value, blocks)
+    patches = patches_of(query, key, value, index, blocks)
+    return _with_special(*flash4(*patches, index, blocks), patches[0], key, value, blocks)
 
 
 @torch.no_grad()
@@ -92,26 +78,49 @@ def attend_block_sparse_attn(
     centroids: Centroids | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The same as `sparse_attention_reference`, by block-sparse-attn, which wants the whole map of blocks."""
-    from block_sparse_attn import block_sparse_attn_func
-
-    patches, keys, values = _patches(query, key, value, index, blocks)
-    batch, queries, heads, _ = patches.shape
-    ends = [torch.arange(batch + 1, dtype=torch.int32, device=key.device) * n for n in (queries, keys.shape[1])]
-    kinds = torch.ones(heads, dtype=torch.int32, device=key.device)  # every head has a map of its own
-    out, lse, _ = block_sparse_attn_func(
-        *(x.flatten(0, 1) for x in (patches, keys, values)), *ends, kinds, None, selected_blocks(index, blocks),
-        queries, keys.shape[1], 0.0, return_attn_probs=True,
-    )  # fmt: skip
-    out = out.unflatten(0, (batch, queries)).transpose(1, 2)
-    return _with_special(out, lse[:, :, :queries], patches, key, value, blocks)
+    patches = patches_of(query, key, value, index, blocks)
+    return _with_special(*block_sparse_attn(*patches, index, blocks), patches[0], key, value, blocks)
 
 
-def _patches(query: Tensor, key: Tensor, value: Tensor, index: BlockIndex, blocks: BlockLayout) -> list[Tensor]:
+def patches_of(query: Tensor, key: Tensor, value: Tensor, index: BlockIndex, blocks: BlockLayout) -> list[Tensor]:
     """Patches of the index' query blocks, and all patch keys and values, (B, t or T, heads, D), in one piece."""
     first, end = blocks.query_span(index.first, index.first + index.rows)
     framed = (x.transpose(1, 2).unflatten(1, (blocks.layout.frames, -1)) for x in (query, key, value))
     query, key, value = (x[:, :, blocks.layout.special :].flatten(1, 2).contiguous() for x in framed)
     return [query[:, first:end].contiguous(), key, value]
+
+
+def flash4(query: Tensor, key: Tensor, value: Tensor, index: BlockIndex, blocks: BlockLayout) -> tuple[Tensor, Tensor]:
+    """Patches (B, t or T, heads, D) -> output (B, heads, t, D) and sums (B, heads, t) over the listed blocks."""
+    from flash_attn.cute.block_sparsity import BlockSparseTensorsTorch
+    from flash_attn.cute.interface import _flash_attn_fwd
+
+    indices = torch.nn.functional.pad(index.indices, (0, blocks.key_blocks - index.indices.shape[-1])).clamp(min=0)
+    lists = BlockSparseTensorsTorch(
+        mask_block_cnt=torch.zeros_like(index.counts),
+        mask_block_idx=torch.zeros_like(indices),
+        full_block_cnt=index.counts.contiguous(),
+        full_block_idx=indices.contiguous(),
+        block_size=(blocks.query_block, blocks.key_block),
+    )
+    out, lse, *_ = _flash_attn_fwd(query, key, value, block_sparse_tensors=lists, return_lse=True)
+    return out.transpose(1, 2), lse
+
+
+def block_sparse_attn(
+    query: Tensor, key: Tensor, value: Tensor, index: BlockIndex, blocks: BlockLayout
+) -> tuple[Tensor, Tensor]:
+    """The same by the kernel of block-sparse-attn."""
+    from block_sparse_attn import block_sparse_attn_func
+
+    batch, queries, heads, _ = query.shape
+    ends = [torch.arange(batch + 1, dtype=torch.int32, device=key.device) * n for n in (queries, key.shape[1])]
+    kinds = torch.ones(heads, dtype=torch.int32, device=key.device)  # every head has a map of its own
+    out, lse, _ = block_sparse_attn_func(
+        *(x.flatten(0, 1) for x in (query, key, value)), *ends, kinds, None, selected_blocks(index, blocks),
+        queries, key.shape[1], 0.0, return_attn_probs=True,
+    )  # fmt: skip
+    return out.unflatten(0, (batch, queries)).transpose(1, 2), lse[:, :, :queries]
 
 
 def _with_special(

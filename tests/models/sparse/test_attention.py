@@ -295,6 +295,7 @@ def test_nothing_depends_on_values_outside_the_cpu_path():
         assert out.shape == query.shape and density.shape == (2, 2)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's own, on some versions of Python
 @pytest.mark.parametrize("name", ["both", "ours", "tau"])
 @pytest.mark.parametrize("backend", ["torch", "reference"])
 def test_compiles_as_one_graph(name, backend):
