@@ -140,7 +140,7 @@ def conditions_text(arguments: argparse.Namespace, found: dict[str, str], dtype:
     """For captions."""
     height, width = arguments.grid
     return (
-        f"{arguments.heads} heads of {arguments.width}, {height} x {width} patches and {arguments.special} special tokens "
-        f"a frame, {str(dtype).removeprefix('torch.')}, {found['device']}, PyTorch {found['torch']}; "
+        f"{arguments.heads} heads of {arguments.width}, {height} x {width} patches and {arguments.special} special "
+        f"tokens a frame, {str(dtype).removeprefix('torch.')}, {found['device']}, PyTorch {found['torch']}; "
         f"median of {arguments.repeats}."
     )

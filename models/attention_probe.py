@@ -155,11 +155,11 @@ def sparse_row(
     seen = selected_blocks(index, blocks)[0, :, 0][:, block]  # (heads, N * h * w)
     logits = patches.unflatten(1, (layout.frames, -1))[..., order].flatten(1)
     groups = [special, logits.masked_fill(~seen, -torch.inf)]
-    if index.left is not None:
-        groups.append(centroid_logits(problem, one) + index.left[0, :, 0].log())
+    if index.log_left is not None:
+        groups.append(centroid_logits(problem, one) + index.log_left[0, :, 0])
     weights = torch.cat(groups, -1).softmax(-1).split([group.shape[-1] for group in groups], -1)
     spread = weights[1]
-    if index.left is not None:  # a centroid's value is the mean over the patches that are not masked out
+    if index.log_left is not None:  # a centroid's value is the mean over the patches that are not masked out
         sizes = problem.lengths.unflatten(0, (-1, blocks.group)).sum(-1).clamp(min=1)
         even = (weights[2] / sizes)[:, block // blocks.group]
         spread = spread + even.masked_fill(problem.lengths[block] == 0, 0)

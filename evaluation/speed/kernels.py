@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from ...models.attention import TokenLayout
 from ...models.sparse import BlockIndex, BlockLayout, Centroids, libraries
-from ...models.sparse.blocks import patch_tokens
+from ...models.sparse.blocks import patch_tokens, special_tokens
 from ...models.sparse.reference import sparse_attention_reference
 from .clock import cost_of
 
@@ -65,7 +65,7 @@ def random_index(blocks: BlockLayout, heads: int, keep: float, device: torch.dev
     counts = torch.full(indices.shape[:3], count, dtype=torch.int32, device=device)
     left = None
     if centroids:
-        left = lengths.unflatten(0, (-1, blocks.group)).sum(-1).to(torch.int16)
+        left = lengths.unflatten(0, (-1, blocks.group)).sum(-1).float().log()
         left = left.expand(*indices.shape[:3], -1).contiguous()
     return BlockIndex(indices, counts, counts, counts * blocks.key_block, left)
 
@@ -163,7 +163,7 @@ def error_of(
     last = blocks.query_blocks // 2 + CHECKED_QUERIES
     rows = slice(last - CHECKED_QUERIES, last)
     fields = (x[:, :1, rows] for x in (index.indices, index.counts, index.whole, index.seen))
-    left = None if index.left is None else index.left[:, :1, rows]
+    left = None if index.log_left is None else index.log_left[:, :1, rows]
     part = BlockIndex(*fields, left, rows.start)
     if centroids is not None:
         centroids = Centroids(*(x[:, :1].double() for x in (centroids.key, centroids.spread, centroids.value)))
@@ -209,15 +209,20 @@ def _library(run: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., Callabl
 
 
 def _triton(layer: Layer, blocks: BlockLayout, index: BlockIndex, centroids: Centroids | None) -> Callable[[], Tensor]:
-    """The whole of what patch queries see, from and to the places of all tokens."""
-    from ...models.sparse.kernel import Tables, sparse_attention_triton
+    """The whole of what patch queries see, from and to the places of all tokens; keys and values are packed before."""
+    from ...models.sparse.kernel import Packed, Tables, sparse_attention_triton
     from ...models.sparse.operation import heads_side_by_side
+    from ...models.sparse.select_kernel import pack
 
     out = heads_side_by_side(layer.query).fill_(torch.nan)
-    tables = Tables.of(blocks, layer.query.device)
+    device = layer.query.device
+    tables, lengths = Tables.of(blocks, device), blocks.key_table(device)[1]
+    tokens = (pack(x, lengths, blocks, None, "avg", False, 0).tokens for x in (layer.key, layer.value))
+    special = (special_tokens(x, blocks).contiguous() for x in (layer.key, layer.value))
+    packed = Packed(*tokens, *special)
 
     def work() -> Tensor:
-        sparse_attention_triton(*layer.operands, index, blocks, centroids, out=out, tables=tables)
+        sparse_attention_triton(layer.query, packed, index, blocks, centroids, out=out, tables=tables)
         return out
 
     return work

@@ -84,7 +84,7 @@ def choose(problem: Problem) -> int:
 
         tables = Tables.of(problem.blocks, problem.query.device)
         blocks, config = problem.blocks, problem.config
-        summary, _ = prepare(*problem.operands, problem.lengths, blocks, config, tables)
+        summary, _, _ = prepare(*problem.operands, problem.lengths, blocks, config, tables)
         return sum(1 for _ in index_chunks_triton(summary, blocks, config, problem.layer))
     from ...models.sparse.operation import summary_of
     from ...models.sparse.select import index_chunks

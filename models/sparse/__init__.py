@@ -106,7 +106,7 @@ class BlockSparse:
         """
         if not self.config.own or self.config.order == "rows" or self._all_dense(layout):
             return None
-        return band_order(layout.height, layout.width, self.config.key_block, device)
+        return band_order(layout.height, layout.width, self.config.blocks(layout).key_block, device)
 
     def problem(self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int) -> Problem:
         """The operation on tokens that stand in the order of this attention."""
@@ -198,11 +198,8 @@ class BlockSparse:
             return f"no Triton kernel for {device.type}"
         from .kernel import why_not
 
-        config = self.config
-        group = max(1, config.centroid_block // config.key_block)
-        if config.own and group & (group - 1):
-            return "the Triton kernel wants a centroid block of a power of two key blocks"
-        return why_not(device, dtype, width, config.query_block, config.key_block)
+        blocks = self.config.blocks(layout)
+        return why_not(device, dtype, width, blocks.query_block, blocks.key_block)
 
     def _note(self, report: str) -> None:
         if report != self._report:

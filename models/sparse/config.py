@@ -10,8 +10,9 @@ from .blocks import ORDERS, BlockLayout
 
 METHODS = ("dense", "paper", "manyview")
 POOLINGS = {"paper": ("avg", "max"), "manyview": ("avg", "spread"), "dense": ("avg",)}
-OWN_OPTIONS = ("order", "score_block", "centroid_block", "max_keys")
+OWN_OPTIONS = ("order", "score_block", "centroid_block", "fit_frames", "max_keys")
 """Options that the method "manyview" alone has."""
+SMALL_FRAME = 640  # patches; 518 x 518 pixels make 1,369, 518 x 294 make 777, 224 x 224 make 256
 
 Setting = float | tuple[float, ...]
 """One number for all heads, or one for each head."""
@@ -32,7 +33,9 @@ class SparsityConfig:
         from means and the "spread" of the keys inside their block (manyview only).
     order: the patches of a frame row by row ("rows"), or in compact parts of the picture ("bands").
     score_block: queries that are pooled for one row of scores; a query block has as many rows as fit into it.
-    centroid_block: keys that share one centroid, a multiple of key_block; 0 for none.
+    centroid_block: keys that share one centroid, key_block times a power of two; 0 for none.
+    fit_frames: halve key_block, score_block and centroid_block for frames of fewer than 640 patches, so that blocks
+        hold parts of the picture of about the same size at 224 and at 518 pixels.
     max_keys: at most so many keys for a query on average, however long the input; 0 for no limit. Cost is then linear.
     dense_layers: global layers left dense, such as "0,1,20-23". min_tokens: below so many tokens everything is dense.
     layer_rho, layer_tau: other values of rho and tau for some layers: layer -> a number, or one number for each head.
@@ -48,6 +51,7 @@ class SparsityConfig:
     order: str = "bands"
     score_block: int = 16
     centroid_block: int = 64
+    fit_frames: bool = False
     max_keys: int = 0
     dense_layers: str = ""
     min_tokens: int = 0
@@ -75,9 +79,10 @@ class SparsityConfig:
         """How the patches of `layout` are cut."""
         if not self.own:
             return BlockLayout(layout, self.query_block, self.key_block)
+        half = 2 if self.fit_frames and layout.height * layout.width < SMALL_FRAME else 1
         group = max(1, self.centroid_block // self.key_block)
-        parts = self.query_block // self.score_block
-        return BlockLayout(layout, self.query_block, self.key_block, framed=True, parts=parts, group=group)
+        parts = self.query_block * half // self.score_block
+        return BlockLayout(layout, self.query_block, self.key_block // half, framed=True, parts=parts, group=group)
 
     def is_dense(self, layer: int) -> bool:
         """True if all of this layer is to be computed, whatever the input."""
@@ -101,7 +106,7 @@ class SparsityConfig:
         rhos, taus = (_per_head(name, value, heads, layer) for name, value in (("rho", rho), ("tau", tau)))
         least = [1 if r is None else max(1, kept_blocks(key_blocks, r)) for r in rhos]
         if self.max_keys:
-            least = [min(count, max(1, self.max_keys // self.key_block)) for count in least]
+            least = [min(count, max(1, self.max_keys // blocks.key_block)) for count in least]
         least = [key_blocks if t == 1 else count for count, t in zip(least, taus, strict=True)]
         everything = [count == key_blocks for count in least]
         return tuple(least), tuple(None if full else t for full, t in zip(everything, taus, strict=True))
@@ -159,10 +164,14 @@ class SparsityConfig:
             raise ValueError(
                 f"query_block must be a multiple of score_block, got {self.query_block} and {self.score_block}."
             )
-        if self.centroid_block % self.key_block:
-            raise ValueError(
-                f"centroid_block must be 0 or a multiple of key_block, got {self.centroid_block} and {self.key_block}."
-            )
+        group, rest = divmod(self.centroid_block, self.key_block)
+        if rest or group & (group - 1):
+            sizes = f"got {self.centroid_block} and {self.key_block}"
+            raise ValueError(f"centroid_block must be 0 or key_block times 1, 2, 4 ..., {sizes}.")
+        if not isinstance(self.fit_frames, bool):
+            raise ValueError(f"fit_frames must be true or false, got {self.fit_frames!r}.")
+        if self.fit_frames and (self.key_block % 2 or self.score_block % 2):
+            raise ValueError("With fit_frames, key_block and score_block must be even.")
 
 
 def preset(name: str) -> SparsityConfig:
@@ -220,6 +229,8 @@ OURS: Mapping[str, Any] = {
     "method": "manyview",
     "query_block": 64,
     "key_block": 32,
+    "score_block": 32,
+    "fit_frames": True,
     "pooling": "spread",
     "min_tokens": 20_000,
 }

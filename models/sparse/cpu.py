@@ -32,7 +32,7 @@ def sparse_attention_torch(
         part = BlockIndex(
             index.indices[:, :, rows, :width],
             *(x[:, :, rows] for x in (index.counts, index.whole, index.seen)),
-            None if index.left is None else index.left[:, :, rows],
+            None if index.log_left is None else index.log_left[:, :, rows],
             index.first + start,
         )
         parts.append(_attend(query, key, value, special_key, special_value, part, blocks, centroids))
@@ -70,7 +70,7 @@ def _attend(
     if centroids is not None:
         means, spread = (x.to(dtype).transpose(-1, -2)[:, :, None] for x in (centroids.key, centroids.spread))
         logits = queries @ means * scale + queries.square() @ spread * (0.5 * scale**2)
-        groups.append(logits + index.left.to(dtype).log()[..., None, :])
+        groups.append(logits + index.log_left.to(dtype)[..., None, :])
         values.append(centroids.value[:, :, None].to(dtype))
 
     logits = torch.cat(groups, dim=-1)

@@ -4,8 +4,8 @@ Importing this file imports Triton, so import it where it is used. A program own
 walks the key blocks of its query block's list, then all special keys, then (if asked) the centroids of what its list
 leaves out. Programs of one head run side by side and lists ascend, so neighbours read the same keys from the L2 cache.
 
-Keys are fetched row by row, so a tile of keys may be made of several small blocks at almost no cost: on an H100, blocks
-of 16 keys run at 95 % of the speed of blocks of 64. Nothing is copied: tokens are read where the projection left them.
+Keys are fetched row by row, so a tile of keys may be made of several small blocks at almost no cost. Queries are read
+and results written where the projections left and want them; keys and values are packed once, head by head.
 """
 
 import math
@@ -42,8 +42,8 @@ def why_not(device: torch.device, dtype: torch.dtype, width: int, query_block: i
         return f"no Triton kernel for {dtype}"
     if width not in HEAD_WIDTHS:
         return f"no Triton kernel for heads of width {width}, only {', '.join(map(str, HEAD_WIDTHS))}"
-    if key_block > LARGEST_KEY_BLOCK:
-        return f"the Triton kernel takes key blocks of at most {LARGEST_KEY_BLOCK} tokens, not {key_block}"
+    if key_block > LARGEST_KEY_BLOCK or key_block & (key_block - 1):
+        return f"the Triton kernel takes key blocks of 1, 2, 4 ... {LARGEST_KEY_BLOCK} tokens, not {key_block}"
     if device.type == "cuda":
         needed = shared_bytes(tile_for(query_block, key_block, width, dtype), width, dtype)
         if needed > shared_limit(device):
@@ -56,11 +56,23 @@ def interpreted() -> bool:
     return not isinstance(_attend, triton.runtime.JITFunction)
 
 
+@dataclass(frozen=True)
+class Packed:
+    """Keys and values as the kernel reads them: head by head in one piece, patches by blocks, special tokens apart.
+
+    A block has room for `key_block` tokens even where it is short or empty; what is left of it is zero.
+    """
+
+    key: Tensor  # (B, heads, Kb * key_block, D)
+    value: Tensor
+    special_key: Tensor  # (B, heads, N * S, D)
+    special_value: Tensor
+
+
 @torch.no_grad()
 def sparse_attention_triton(
     query: Tensor,
-    key: Tensor,
-    value: Tensor,
+    packed: Packed,
     index: BlockIndex,
     blocks: BlockLayout,
     centroids: Centroids | None = None,
@@ -72,9 +84,9 @@ def sparse_attention_triton(
 ) -> None:
     """The same as `sparse_attention_reference`, written into the patches of the index' query blocks.
 
-    query, key, value, out: all tokens (B, heads, N * P, D), rows of any strides; lse (B, heads, patches) float32. A
-    query without any key gets zeros and -inf. precision: how float32 operands are multiplied; 16-bit operands are
-    multiplied as they are. Sums are float32.
+    query, out: all tokens (B, heads, N * P, D), rows of any strides; lse (B, heads, patches) float32. A query without
+    any key gets zeros and -inf. precision: how float32 operands are multiplied; 16-bit operands are multiplied as they
+    are. Sums are float32.
     """
     width = query.shape[-1]
     reason = why_not(query.device, query.dtype, width, blocks.query_block, blocks.key_block)
@@ -82,7 +94,7 @@ def sparse_attention_triton(
         raise ValueError(f"Sparse attention cannot run here: {reason}; take another backend.")
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
-    _check(query, key, value, out, blocks, index)
+    _check(query, packed, out, blocks, index)
     if index.counts.numel() == 0:
         return
     batch, heads, rows = index.counts.shape
@@ -92,65 +104,73 @@ def sparse_attention_triton(
     indices = index.indices if index.indices.stride(-1) == 1 else index.indices.contiguous()
     counts, whole = index.counts.contiguous(), index.whole.contiguous()
     pooled = centroids is not None
-    own = (centroids.key, centroids.spread, centroids.value) if pooled else (key, key, key)  # else never read
-    own = [x.contiguous() for x in own] if pooled else own
-    left = index.left if pooled else counts
-    segment_length = blocks.segment_length
+    unused = packed.key
+    own = (centroids.key, centroids.spread, centroids.value) if pooled else (unused, unused, unused)
+    left = index.log_left if pooled else counts
     with on_device(query):
         _attend[(rows * parts, batch * heads)](
-            query, key, value, out, counts if lse is None else lse, *own, left,
-            indices, counts, whole, tables.query_start, tables.query_length, tables.key_row, tables.key_border,
-            *query.stride()[:3], *key.stride()[:3], *value.stride()[:3], *out.stride()[:3],
-            *indices.stride()[:3], *left.stride()[:3], *((0, 0) if lse is None else lse.stride()[:2]),
-            heads, index.first, rows, blocks.layout.height * blocks.layout.width, blocks.layout.frames,
-            blocks.key_groups, segment_length % blocks.key_block or blocks.key_block, width**-0.5 * LOG2_E,
+            query, packed.key, packed.value, out, counts if lse is None else lse,
+            packed.special_key, packed.special_value, *own, left,
+            indices, counts, whole, tables.query_start, tables.query_length,
+            *query.stride()[:3], *out.stride()[:3], *indices.stride()[:3], *left.stride()[:3],
+            *((0, 0) if lse is None else lse.stride()[:2]),
+            heads, index.first, rows, blocks.layout.height * blocks.layout.width, packed.key.shape[2],
+            packed.special_key.shape[2], blocks.key_groups,
+            blocks.segment_length % blocks.key_block or blocks.key_block, width**-0.5 * LOG2_E,
             D=width, BLOCK_D=triton.next_power_of_2(width), PARTS=parts, SPECIAL=blocks.layout.special,
-            BLOCK_M=tile.queries, BLOCK_N=tile.keys, BLOCK=triton.next_power_of_2(blocks.key_block),
-            TILE=32, POOLED=pooled, POOL_TILE=POOL_TILE, POOL_STAGES=POOL_STAGES,
-            ODD=triton.next_power_of_2(blocks.key_block) != blocks.key_block, LSE=lse is not None,
-            KEY_BLOCK=blocks.key_block, STRADDLE=straddle(blocks), PRECISION=precision,
+            BLOCK_M=tile.queries, BLOCK_N=tile.keys, BLOCK=blocks.key_block, TILE=32, POOLED=pooled,
+            POOL_STAGES=POOL_STAGES, LSE=lse is not None, PRECISION=precision,
             EMULATE=interpreted() and query.dtype == torch.bfloat16,
-            num_warps=tile.warps, num_stages=tile.stages,
+            num_warps=tile.warps, num_stages=tile.stages, **limits(tile, pooled),
         )  # fmt: skip
 
 
-def _check(query: Tensor, key: Tensor, value: Tensor, out: Tensor, blocks: BlockLayout, index: BlockIndex) -> None:
+def _check(query: Tensor, packed: Packed, out: Tensor, blocks: BlockLayout, index: BlockIndex) -> None:
     """Raise ValueError if shapes or types do not fit each other."""
-    shapes = {tuple(x.shape) for x in (query, key, value, out)}
-    tokens = blocks.layout.frames * blocks.layout.tokens_per_frame
-    if len(shapes) > 1 or query.shape[2] != tokens:
-        raise ValueError(
-            f"Queries, keys, values and out must have one shape with {tokens} tokens, got {sorted(shapes)}."
-        )
+    batch, heads, _, width = query.shape
+    layout = blocks.layout
+    tokens = layout.frames * layout.tokens_per_frame
+    if query.shape != out.shape or query.shape[2] != tokens:
+        shapes = f"{tuple(query.shape)} and {tuple(out.shape)}"
+        raise ValueError(f"Queries and out must have one shape with {tokens} tokens, got {shapes}.")
+    wanted = (
+        (packed.key, blocks.key_blocks * blocks.key_block),
+        (packed.value, blocks.key_blocks * blocks.key_block),
+        (packed.special_key, layout.frames * layout.special),
+        (packed.special_value, layout.frames * layout.special),
+    )
+    for x, rows in wanted:
+        if x.shape != (batch, heads, rows, width) or not x.is_contiguous():
+            raise ValueError(
+                f"Packed keys and values must be {(batch, heads, rows, width)} in one piece, got {tuple(x.shape)}."
+            )
     if index.counts.shape[:2] != query.shape[:2] or index.first + index.rows > blocks.query_blocks:
         raise ValueError(
-            f"The index has {tuple(index.counts.shape)} rows from {index.first} on, but there are {query.shape[0]} x "
-            f"{query.shape[1]} heads of {blocks.query_blocks} query blocks."
+            f"The index has {tuple(index.counts.shape)} rows from {index.first} on, but there are {batch} x {heads} "
+            f"heads of {blocks.query_blocks} query blocks."
         )
-    dtypes = {x.dtype for x in (query, key, value, out)}
+    dtypes = {x.dtype for x in (query, out, *(x for x, _ in wanted))}
     if len(dtypes) > 1:
         raise ValueError(f"Queries, keys and values must have one type, got {', '.join(sorted(map(str, dtypes)))}.")
-    if any(x.stride(-1) != 1 for x in (query, key, value, out)):
-        raise ValueError("The numbers of a query, key or value must lie side by side; make the tensors contiguous.")
+    if query.stride(-1) != 1 or out.stride(-1) != 1:
+        raise ValueError("The numbers of a query must lie side by side; make the tensors contiguous.")
 
 
 @dataclass(frozen=True)
 class Tables:
-    """First patches and lengths of all blocks, int32, on the device."""
+    """First patches and lengths of query blocks and of their rows of scores, int32, on the device."""
 
     query_start: Tensor  # (Qb,)
     query_length: Tensor
-    key_start: Tensor  # (Kb,)
-    key_length: Tensor
-    key_row: Tensor  # row of the first patch among all tokens; the patch itself where blocks cross several frames
-    key_border: Tensor  # patches from the start to the end of its frame
+    part_start: Tensor  # (Qb * parts,)
+    part_length: Tensor
 
     @classmethod
     def of(cls, blocks: BlockLayout, device: torch.device) -> "Tables":
-        start, length = blocks.key_table(device)
-        per_frame = blocks.layout.height * blocks.layout.width
-        row = start if straddle(blocks) == 2 else blocks.token_rows(start)
-        return cls(*blocks.query_table(device), start, length, row, per_frame - start % per_frame)
+        start, length = blocks.query_table(device)
+        size = blocks.query_block // blocks.parts
+        inside = torch.arange(blocks.parts, dtype=torch.int32, device=device) * size
+        return cls(start, length, (start[:, None] + inside).flatten(), blocks.part_table(device).flatten())
 
 
 @dataclass(frozen=True)
@@ -171,7 +191,7 @@ def tile_for(query_block: int, key_block: int, width: int, dtype: torch.dtype, p
     """
     queries = min((128, 64), key=lambda size: (-(-query_block // size) * size, -size))
     queries = min(queries, max(16, triton.next_power_of_2(query_block)))
-    block = triton.next_power_of_2(key_block)
+    block = key_block
     if dtype == torch.float32:  # more registers and shared memory for each number, so smaller tiles
         keys = max(16, min(block, 64))
         warps = 8 if keys * width > 64 * 64 else 4
@@ -184,11 +204,11 @@ def tile_for(query_block: int, key_block: int, width: int, dtype: torch.dtype, p
     return Tile(queries, keys, 4, 3 if keys * width <= 64 * 64 else 2)
 
 
-def straddle(blocks: BlockLayout) -> int:
-    """How many borders of frames a key block can cross: 0, 1, or 2 for any number."""
-    if blocks.framed or blocks.layout.special == 0:
-        return 0
-    return 1 if blocks.key_block <= blocks.layout.height * blocks.layout.width else 2
+def limits(tile: Tile, pooled: bool) -> dict[str, int]:
+    """Registers of a thread, so that as many programs fit on a multiprocessor as the main loop alone would allow."""
+    if tile.warps == 8 and tile.keys <= 64:
+        return {"maxnreg": 128}
+    return {"maxnreg": 168} if pooled and tile.queries == 64 and tile.keys <= 64 else {}
 
 
 def shared_bytes(tile: Tile, width: int, dtype: torch.dtype) -> int:
@@ -239,35 +259,32 @@ def token_row(patch, per_frame, SPECIAL: tl.constexpr):
     return (patch + (patch // per_frame + 1) * SPECIAL).to(tl.int64)
 
 
-@triton.jit
-def key_row(start, border, inside, per_frame, SPECIAL: tl.constexpr, STRADDLE: tl.constexpr):
-    """Rows among all tokens of the patches start + inside; a division for each only where it must be."""
-    if STRADDLE == 2:
-        return token_row(start + inside, per_frame, SPECIAL)
-    row = start + inside
-    if STRADDLE == 1:
-        row += tl.where(inside >= border, SPECIAL, 0)
-    return row.to(tl.int64)
-
-
 @triton.jit(
-    do_not_specialize=["heads", "first", "rows", "per_frame", "frames", "groups", "short", "left_row", "index_row"]
+    do_not_specialize=[
+        "heads",
+        "first",
+        "rows",
+        "per_frame",
+        "special_count",
+        "groups",
+        "short",
+        "left_row",
+        "index_row",
+    ]
 )
 def _attend(
-    q_ptr, k_ptr, v_ptr, o_ptr, lse_ptr, ck_ptr, cs_ptr, cv_ptr, left_ptr,
-    index_ptr, count_ptr, whole_ptr, q_start_ptr, q_length_ptr, k_start_ptr, k_border_ptr,
-    q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row, o_batch, o_head, o_row,
-    index_batch, index_head, index_row, left_batch, left_head, left_row, lse_batch, lse_head,
-    heads, first, rows, per_frame, frames, groups, short, scale,
+    q_ptr, k_ptr, v_ptr, o_ptr, lse_ptr, sk_ptr, sv_ptr, ck_ptr, cs_ptr, cv_ptr, left_ptr,
+    index_ptr, count_ptr, whole_ptr, q_start_ptr, q_length_ptr,
+    q_batch, q_head, q_row, o_batch, o_head, o_row, index_batch, index_head, index_row,
+    left_batch, left_head, left_row, lse_batch, lse_head,
+    heads, first, rows, per_frame, k_rows, special_count, groups, short, scale,
     D: tl.constexpr, BLOCK_D: tl.constexpr, PARTS: tl.constexpr, SPECIAL: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, POOLED: tl.constexpr,
-    POOL_TILE: tl.constexpr, POOL_STAGES: tl.constexpr,
-    ODD: tl.constexpr, LSE: tl.constexpr, KEY_BLOCK: tl.constexpr, STRADDLE: tl.constexpr,
-    PRECISION: tl.constexpr, EMULATE: tl.constexpr,
+    POOL_STAGES: tl.constexpr, LSE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0) // PARTS  # of the index
-    batch = (tl.program_id(1) // heads).to(tl.int64)
-    head = (tl.program_id(1) % heads).to(tl.int64)
+    pair = tl.program_id(1).to(tl.int64)
+    batch, head = pair // heads, pair % heads
 
     lane = tl.program_id(0) % PARTS * BLOCK_M + tl.arange(0, BLOCK_M)
     live = lane < tl.load(q_length_ptr + first + row)
@@ -278,58 +295,54 @@ def _attend(
     q = tl.load(q_at, mask=live[:, None] & (d < D)[None, :], other=0.0)
     q = as_operand(q, q_ptr.dtype.element_ty, EMULATE)
 
-    top = tl.full([BLOCK_M], -float("inf"), tl.float32)
+    top = tl.full([BLOCK_M], -1e30, tl.float32)  # finite: a tile may hold nothing that is seen
     total = tl.zeros([BLOCK_M], tl.float32)
     out = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
 
-    # 1. The listed key blocks, PER of them in a tile. A block's number is loaded two tiles ahead and its place one tile
-    # ahead, so that no load of keys waits for a chain of loads. First the tiles of whole blocks, without any mask;
-    # then what is left of them and the short ones.
+    # 1. The listed key blocks, PER of them in a tile. Their numbers are loaded one tile ahead, so that no load of keys
+    # waits for them. First the tiles of whole blocks, without any mask; then what is left of them and the short ones.
     PER: tl.constexpr = BLOCK_N // BLOCK
     n = tl.arange(0, BLOCK_N)
     inside = n % BLOCK
     which = n // BLOCK
     list_ptr = index_ptr + batch * index_batch + head * index_head + row.to(tl.int64) * index_row
-    count = tl.load(count_ptr + (batch * heads + head) * rows + row)
-    whole = tl.load(whole_ptr + (batch * heads + head) * rows + row)
-    k_base = k_ptr + batch * k_batch + head * k_head + d[None, :]
-    v_base = v_ptr + batch * v_batch + head * v_head + d[None, :]
+    count = tl.load(count_ptr + pair * rows + row)
+    whole = tl.load(whole_ptr + pair * rows + row)
+    k_base = k_ptr + pair * k_rows * D + d[None, :]
+    v_base = v_ptr + pair * k_rows * D + d[None, :]
     tiles = whole // PER
-    if ODD:
-        tiles = 0
-    block = tl.load(list_ptr + which, mask=which < count, other=0)
-    start = tl.load(k_start_ptr + block)
-    border = start
-    if STRADDLE == 1:
-        border = tl.load(k_border_ptr + block)
-    block = tl.load(list_ptr + PER + which, mask=PER + which < count, other=0)
+    if PER == 1:
+        offset = n[:, None] * D
+        block = tl.load(list_ptr, mask=count > 0, other=0)
+    else:
+        offset = inside[:, None] * D
+        block = tl.load(list_ptr + which, mask=which < count, other=0)
     for tile in range(tiles):
-        token = key_row(start, border, inside, per_frame, SPECIAL, STRADDLE)[:, None]
-        if D < BLOCK_D:
-            k = tl.load(k_base + token * k_row, mask=(d < D)[None, :], other=0.0)
-            v = tl.load(v_base + token * v_row, mask=(d < D)[None, :], other=0.0)
+        if PER == 1:
+            at = block.to(tl.int64) * (BLOCK * D) + offset
         else:
-            k, v = tl.load(k_base + token * k_row), tl.load(v_base + token * v_row)
-        start = tl.load(k_start_ptr + block)
-        border = start
-        if STRADDLE == 1:
-            border = tl.load(k_border_ptr + block)
-        after = (tile + 2) * PER + which
-        block = tl.load(list_ptr + after, mask=after < count, other=0)
+            at = block[:, None] * (BLOCK * D) + offset
+        if D < BLOCK_D:
+            k = tl.load(k_base + at, mask=(d < D)[None, :], other=0.0)
+            v = tl.load(v_base + at, mask=(d < D)[None, :], other=0.0)
+        else:
+            k, v = tl.load(k_base + at), tl.load(v_base + at)
+        if PER == 1:
+            block = tl.load(list_ptr + tile + 1, mask=tile + 1 < count, other=0)
+        else:
+            after = (tile + 1) * PER + which
+            block = tl.load(list_ptr + after, mask=after < count, other=0)
         k = as_operand(k, k_ptr.dtype.element_ty, EMULATE)
         v = as_operand(v, v_ptr.dtype.element_ty, EMULATE)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
         top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
-    for done in range(tiles * PER, count, PER):
+    for done in tl.range(tiles * PER, count, PER, num_stages=1):
         entry = done + which
-        block = tl.load(list_ptr + entry, mask=entry < count, other=0)
-        known = (entry < count) & (inside < tl.where(entry < whole, KEY_BLOCK, short))
-        border = block
-        if STRADDLE == 1:
-            border = tl.load(k_border_ptr + block)
-        token = key_row(tl.load(k_start_ptr + block), border, inside, per_frame, SPECIAL, STRADDLE)[:, None]
-        k = tl.load(k_base + token * k_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
-        v = tl.load(v_base + token * v_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
+        number = tl.load(list_ptr + entry, mask=entry < count, other=0)
+        known = (entry < count) & (inside < tl.where(entry < whole, BLOCK, short))
+        at = (number * BLOCK + inside)[:, None] * D
+        k = tl.load(k_base + at, mask=known[:, None] & (d < D)[None, :], other=0.0)
+        v = tl.load(v_base + at, mask=known[:, None] & (d < D)[None, :], other=0.0)
         k = as_operand(k, k_ptr.dtype.element_ty, EMULATE)
         v = as_operand(v, v_ptr.dtype.element_ty, EMULATE)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
@@ -339,11 +352,13 @@ def _attend(
     # 2. All special keys.
     t = tl.arange(0, TILE)
     if SPECIAL > 0:
-        for begin in range(0, frames * SPECIAL, TILE):
-            known = begin + t < frames * SPECIAL
-            token = ((begin + t) // SPECIAL).to(tl.int64) * (per_frame + SPECIAL) + (begin + t) % SPECIAL
-            k = tl.load(k_base + token[:, None] * k_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
-            v = tl.load(v_base + token[:, None] * v_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
+        sk_base = sk_ptr + pair * special_count * D + d[None, :]
+        sv_base = sv_ptr + pair * special_count * D + d[None, :]
+        for begin in tl.range(0, special_count, TILE, num_stages=POOL_STAGES):
+            known = begin + t < special_count
+            at = (begin + t)[:, None] * D
+            k = tl.load(sk_base + at, mask=known[:, None] & (d < D)[None, :], other=0.0)
+            v = tl.load(sv_base + at, mask=known[:, None] & (d < D)[None, :], other=0.0)
             k = as_operand(k, k_ptr.dtype.element_ty, EMULATE)
             v = as_operand(v, v_ptr.dtype.element_ty, EMULATE)
             scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
@@ -353,24 +368,20 @@ def _attend(
     # 3. Centroids of groups that are not seen in full.
     if POOLED:
         square = as_operand(q.to(tl.float32) * q.to(tl.float32), q_ptr.dtype.element_ty, EMULATE)
-        c = tl.arange(0, POOL_TILE)
-        pool_offset = (batch * heads + head) * groups * D + c[:, None] * D + d[None, :]
-        left_at = left_ptr + batch * left_batch + head * left_head + row.to(tl.int64) * left_row + c
-        for begin in tl.range(0, groups, POOL_TILE, num_stages=POOL_STAGES):
-            known = c < groups - begin
-            at = pool_offset + begin * D
+        pool_base = pair * groups * D + d[None, :]
+        left_at = left_ptr + batch * left_batch + head * left_head + row.to(tl.int64) * left_row + t
+        for begin in tl.range(0, groups, TILE, num_stages=POOL_STAGES):
+            known = t < groups - begin
+            at = pool_base + (begin + t)[:, None] * D
             within = known[:, None] & (d < D)[None, :]
             k = as_operand(tl.load(ck_ptr + at, mask=within, other=0.0), q_ptr.dtype.element_ty, EMULATE)
             spread = as_operand(tl.load(cs_ptr + at, mask=within, other=0.0), q_ptr.dtype.element_ty, EMULATE)
             v = as_operand(tl.load(cv_ptr + at, mask=within, other=0.0), q_ptr.dtype.element_ty, EMULATE)
-            left = tl.load(left_at + begin, mask=known, other=0).to(tl.float32)
+            log_left = tl.load(left_at + begin, mask=known, other=-float("inf")) * (1.4426950408889634 / scale)
             # All terms in the unit of q . k: half the spread times 1 / sqrt(D), and the logarithm times sqrt(D).
             scores = tl.dot(square, tl.trans(spread), input_precision=PRECISION) * (scale * 0.34657359027997264)
-            scores = tl.dot(q, tl.trans(k), scores, input_precision=PRECISION)
-            log_left = tl.math.log2(tl.maximum(left, 1.0)) / scale
-            scores = tl.where((left > 0)[None, :], scores + log_left[None, :], -float("inf"))
-            if tl.max(left, 0) > 0:  # else nothing may have been seen yet, and -inf less -inf is no number
-                top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
+            scores = tl.dot(q, tl.trans(k), scores, input_precision=PRECISION) + log_left[None, :]
+            top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
 
     some = total > 0
     out = as_operand(out / tl.where(some, total, 1.0)[:, None], o_ptr.dtype.element_ty, EMULATE)

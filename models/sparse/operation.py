@@ -64,16 +64,16 @@ def run_triton(problem: Problem) -> tuple[Tensor, Tensor]:
     from .kernel import Tables, sparse_attention_triton
     from .select_kernel import index_chunks_triton, prepare
 
-    query, blocks = problem.query, problem.blocks
-    operands = [x if x.stride(-1) == 1 else x.contiguous() for x in problem.operands]
+    blocks = problem.blocks
+    query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in problem.operands)
     tables = Tables.of(blocks, query.device)
-    summary, centroids = prepare(*operands, problem.lengths, blocks, problem.config, tables)
+    summary, packed, centroids = prepare(query, key, value, problem.lengths, blocks, problem.config, tables)
     out = heads_side_by_side(query)
     set_special(out, special_output(problem), blocks)
     pairs = []
     for index in index_chunks_triton(summary, blocks, problem.config, problem.layer):
         pairs.append(pairs_of(index, tables.query_length, centroids is not None))
-        sparse_attention_triton(*operands, index, blocks, centroids, out=out, tables=tables)
+        sparse_attention_triton(query, packed, index, blocks, centroids, out=out, tables=tables)
     return out, total_pairs(pairs, problem)
 
 
@@ -102,7 +102,7 @@ def _run_library(problem: Problem, attend: Attend) -> tuple[Tensor, Tensor]:
 
     blocks, config = problem.blocks, problem.config
     tables = Tables.of(blocks, problem.query.device)
-    summary, _ = prepare(*problem.operands, problem.lengths, blocks, config, tables)
+    summary, _, _ = prepare(*problem.operands, problem.lengths, blocks, config, tables)
     return attend_all(problem, index_chunks_triton(summary, blocks, config, problem.layer), None, attend)
 
 
@@ -144,7 +144,7 @@ def pairs_of(index: BlockIndex, query_lengths: Tensor, centroids: bool) -> Tenso
     """Pairs of the index' patch queries with patch keys, (B, heads) int64; a centroid counts as one key."""
     keys = index.seen.long()
     if centroids:
-        keys = keys + (index.left > 0).sum(-1)
+        keys = keys + (index.log_left > -torch.inf).sum(-1)
     return (keys * query_lengths[index.first : index.first + index.rows]).sum(-1)
 
 

@@ -39,8 +39,8 @@ def sparse_attention_reference(
     values = value.to(dtype)
     if centroids is not None:
         means, spread = (x.to(dtype).transpose(-1, -2) for x in (centroids.key, centroids.spread))
-        count = index.left.to(dtype)[:, :, query_block]  # (B, heads, t, Kg); the logarithm of 0 masks
-        of_groups = query @ means * scale + query.square() @ spread * (0.5 * scale**2) + count.log()
+        of_groups = query @ means * scale + query.square() @ spread * (0.5 * scale**2)  # (B, heads, t, Kg)
+        of_groups = of_groups + index.log_left.to(dtype)[:, :, query_block]
         logits = torch.cat([logits, of_groups], dim=-1)
         values = torch.cat([values, centroids.value.to(dtype)], dim=2)
     lse = logits.logsumexp(dim=-1)

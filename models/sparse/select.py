@@ -24,6 +24,7 @@ INDEX_LIMIT_BYTES = 2**28  # largest index that is handed out at once
 LEVELS = 1024  # of shares: level l holds those from 2^((l - 1023) / 32) up, so that level 1023 means all
 LEVELS_PER_OCTAVE = 32
 WIDEST_ROW = 8  # a row keeps at most so many times the average
+COUNTED_LEVELS = 2**26  # of longer inputs the histogram takes evenly spread query blocks of every frame
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class BlockIndex:
 
     Row q belongs to query block first + q. Its first whole[..., q] entries are blocks of full length, ascending; the
     entries up to counts[..., q] are short blocks, ascending; the rest is -1. The width K is known without looking at
-    data. `seen` counts the tokens in its blocks. `left` is, for centroids, the number of tokens in each group of key
-    blocks that the row drops; None without.
+    data. `seen` counts the tokens in its blocks. `log_left` is, for centroids, the natural logarithm of the number of
+    tokens in each group of key blocks that the row drops, -inf where there is none; None without centroids.
     """
 
     indices: Tensor  # (B, heads, rows, K) int32
     counts: Tensor  # (B, heads, rows) int32
     whole: Tensor  # (B, heads, rows) int32
     seen: Tensor  # (B, heads, rows) int32
-    left: Tensor | None = None  # (B, heads, rows, Kg) int16
+    log_left: Tensor | None = None  # (B, heads, rows, Kg) float32
     first: int = 0
 
     @property
@@ -103,7 +104,7 @@ def index_chunks(
         yield from (rank_blocks(summary, blocks, config, layer, first, last) for first, last in pieces)
         return
     heads = summary.query.shape[1]
-    threshold = share_threshold(share_histogram(summary, blocks), blocks, config, layer)
+    threshold = share_threshold(*share_histogram(summary, blocks), blocks, config, layer)
     for first, last in pieces:
         yield keep_blocks(summary, blocks, threshold, index_width(blocks, config, layer, heads), config, first, last)
 
@@ -114,7 +115,7 @@ def index_of_rows(
     """The index of the query blocks first..last - 1 alone."""
     if not config.own:
         return rank_blocks(summary, blocks, config, layer, first, last)
-    threshold = share_threshold(share_histogram(summary, blocks), blocks, config, layer)
+    threshold = share_threshold(*share_histogram(summary, blocks), blocks, config, layer)
     width = index_width(blocks, config, layer, summary.query.shape[1])
     return keep_blocks(summary, blocks, threshold, width, config, first, last)
 
@@ -171,28 +172,60 @@ def rank_blocks(
 # --- ManyView's rule ------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Some query blocks, the same of every frame.
+
+    Number i is block i // each * queries_each + offset + i % each * stride.
+    """
+
+    each: int  # of a frame
+    offset: int
+    stride: int
+    count: int  # of all frames
+
+    @classmethod
+    def of(cls, blocks: BlockLayout, pairs: int) -> "Sample":
+        """As many query blocks as the histogram takes; `pairs` is B * heads."""
+        wanted = -(-pairs * blocks.query_blocks * blocks.key_blocks // COUNTED_LEVELS)
+        stride = min(wanted, blocks.queries_each)
+        offset = (stride - 1) // 2
+        each = -(-(blocks.queries_each - offset) // stride)
+        return cls(each, offset, stride, each * blocks.segments)
+
+    def rows(self, blocks: BlockLayout, device: torch.device) -> Tensor:
+        """The numbers of the query blocks."""
+        number = torch.arange(self.count, device=device)
+        return number // self.each * blocks.queries_each + self.offset + number % self.each * self.stride
+
+
 @torch.no_grad()
-def share_histogram(summary: Summary, blocks: BlockLayout) -> Tensor:
-    """How many pairs of a query block and a key block have each level of share, (B, heads, LEVELS) int64."""
+def share_histogram(summary: Summary, blocks: BlockLayout) -> tuple[Tensor, int]:
+    """How many pairs of a query block and a key block have each level of share, (B, heads, LEVELS) int64.
+
+    And of how many query blocks.
+    """
     batch, heads = summary.query.shape[:2]
     histogram = torch.zeros(batch * heads * LEVELS, dtype=torch.int64, device=summary.query.device)
     pair = torch.arange(batch * heads, device=histogram.device).view(batch, heads, 1, 1) * LEVELS
-    for start, end in steps(0, blocks.query_blocks, batch * heads * blocks.key_blocks * blocks.parts):
-        levels = share_levels(summary, blocks, start, end)
+    sample = Sample.of(blocks, batch * heads)
+    rows = sample.rows(blocks, histogram.device)
+    for start, end in steps(0, sample.count, batch * heads * blocks.key_blocks * blocks.parts):
+        levels = share_levels(summary, blocks, rows[start:end])
         histogram.scatter_add_(0, (pair + levels.clamp(min=0)).flatten(), (levels >= 0).long().flatten())
-    return histogram.view(batch, heads, LEVELS)
+    return histogram.view(batch, heads, LEVELS), sample.count
 
 
 @torch.no_grad()
-def share_threshold(histogram: Tensor, blocks: BlockLayout, config: SparsityConfig, layer: int) -> Tensor:
-    """The level from which on blocks are kept, (B, heads) int32.
+def share_threshold(histogram: Tensor, rows: int, blocks: BlockLayout, config: SparsityConfig, layer: int) -> Tensor:
+    """The level from which on blocks are kept, (B, heads) int32, from a histogram of so many rows.
 
     By rho the lowest level that keeps no more than the budget, by tau the highest that reaches the mass; the lower.
     """
     heads, device = histogram.shape[1], histogram.device
     least, taus = config.budget(layer, heads, blocks)
     shared = config.shares_budget(layer)
-    budget = head_values(least, torch.int64, device) * blocks.query_blocks  # (heads, 1)
+    budget = head_values(least, torch.int64, device) * rows  # (heads, 1)
     if shared:
         budget, histogram = budget.sum(0, keepdim=True), histogram.sum(1, keepdim=True)
     above = histogram.flip(-1).cumsum(-1).flip(-1)  # blocks from a level on
@@ -218,7 +251,7 @@ def keep_blocks(
     batch, heads = summary.query.shape[:2]
     parts = []
     for start, end in steps(first, last, batch * heads * blocks.key_blocks * blocks.parts):
-        levels = share_levels(summary, blocks, start, end)
+        levels = share_levels(summary, blocks, torch.arange(start, end, device=threshold.device))
         order = levels.sort(dim=-1, descending=True, stable=True).indices
         number = (levels >= threshold[..., None, None]).sum(-1, keepdim=True).clamp(1, width)
         rank = torch.arange(blocks.key_blocks, device=levels.device)
@@ -228,9 +261,9 @@ def keep_blocks(
 
 
 @torch.no_grad()
-def share_levels(summary: Summary, blocks: BlockLayout, first: int, last: int) -> Tensor:
-    """Levels of the shares of query blocks first..last - 1, (B, heads, rows, Kb) int64; -1 where there is no token."""
-    rows = slice(first * blocks.parts, last * blocks.parts)
+def share_levels(summary: Summary, blocks: BlockLayout, query_blocks: Tensor) -> Tensor:
+    """Levels of the shares of some query blocks (rows,), (B, heads, rows, Kb) int64; -1 where there is no token."""
+    rows = (query_blocks[:, None] * blocks.parts + torch.arange(blocks.parts, device=query_blocks.device)).flatten()
     dtype = torch.promote_types(summary.query.dtype, torch.float32)
     query = summary.query[:, :, rows].to(dtype)
     scale = query.shape[-1] ** -0.5
@@ -241,7 +274,7 @@ def share_levels(summary: Summary, blocks: BlockLayout, first: int, last: int) -
     scores = scores + summary.lengths.to(dtype).log()  # -inf without tokens
     special = query @ summary.special.to(dtype).transpose(-1, -2) * scale
     total = torch.cat([scores, special], dim=-1).logsumexp(-1, keepdim=True)
-    weight = blocks.part_table(scores.device)[first:last].to(dtype)  # (rows, parts)
+    weight = blocks.part_table(scores.device)[query_blocks].to(dtype)  # (rows, parts)
     weight = weight / weight.sum(-1, keepdim=True)
     share = ((scores - total).exp().unflatten(2, (-1, blocks.parts)) * weight[..., None]).sum(3)
     levels = (share.clamp(min=1e-30).log2() * LEVELS_PER_OCTAVE).floor() + (LEVELS - 1)
@@ -261,16 +294,16 @@ def lists_of(
     place = place.masked_fill(~kept, 2 * blocks.key_blocks).sort(dim=-1).values[..., :width]
     indices = torch.where(place == 2 * blocks.key_blocks, -1, place % blocks.key_blocks)
     tokens = kept * lengths
-    left = None
+    log_left = None
     if centroids:
-        left = (lengths - tokens).unflatten(-1, (-1, blocks.group)).sum(-1).to(torch.int16)
+        log_left = (lengths - tokens).unflatten(-1, (-1, blocks.group)).sum(-1).float().log()
     counts, full, seen = (x.sum(-1).to(torch.int32) for x in (kept, kept & whole, tokens))
-    return BlockIndex(indices.to(torch.int32), counts, full, seen, left, first)
+    return BlockIndex(indices.to(torch.int32), counts, full, seen, log_left, first)
 
 
 def joined(parts: list[BlockIndex], first: int) -> BlockIndex:
     """Indices of rows that follow each other as one."""
-    fields = ("indices", "counts", "whole", "seen", "left")
+    fields = ("indices", "counts", "whole", "seen", "log_left")
     columns = ([getattr(part, name) for part in parts] for name in fields)
     return BlockIndex(*(None if column[0] is None else torch.cat(column, dim=2) for column in columns), first)
 

@@ -11,20 +11,22 @@ is not everything, they are computed a second time when the threshold is known.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from .blocks import BlockLayout, Centroids, Moments, grouped, special_tokens
+from .blocks import BlockLayout, Centroids, special_tokens
 from .config import SparsityConfig
-from .kernel import LOG2_E, Tables, as_operand, interpreted, on_device, token_row
+from .kernel import LOG2_E, Packed, Tables, as_operand, interpreted, on_device, token_row
 from .select import (
     INDEX_LIMIT_BYTES,
     LEVELS,
     LEVELS_PER_OCTAVE,
     BlockIndex,
+    Sample,
     Summary,
     head_values,
     index_pieces,
@@ -34,65 +36,98 @@ from .select import (
 
 SCORES_AT_ONCE = 2**24  # scores of the paper's rule, 64 MiB: about the L2 cache of a large GPU
 LEVELS_AT_ONCE = 2**26  # levels of our own rule, 128 MiB
-LARGEST_TILE = 4096  # scores that a program keeps in registers; longer rows are read again for each bit
+KEY_TILES = 8  # tiles of 64 key blocks that a program of levels walks
+LARGEST_TILE = 8192  # scores that a program keeps in registers; longer rows are read again for each bit
 
 
 @torch.no_grad()
 def prepare(
     query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, blocks: BlockLayout, config: SparsityConfig,
     tables: Tables,
-) -> tuple[Summary, Centroids | None]:  # fmt: skip
-    """The same as `select.summarize` and `grouped`, from all tokens (B, heads, N * P, D)."""
-    if not config.own:
-        mode = config.pooling
-        pooled_query, _ = pool_triton(query, blocks, tables.query_start, tables.query_length, blocks.query_block, mode)
-        pooled_key, _ = pool_triton(key, blocks, tables.key_start, tables.key_length, blocks.key_block, mode)
-        return Summary(pooled_query, pooled_key, lengths), None
+) -> tuple[Summary, Packed, Centroids | None]:  # fmt: skip
+    """Packed keys and values of all tokens (B, heads, N * P, D), and the same as `select.summarize` and `grouped`."""
+    special_key, special_value = (special_tokens(x, blocks).contiguous() for x in (key, value))
     dtype = torch.bfloat16 if query.dtype.itemsize == 2 else query.dtype
-    spread = config.pooling == "spread"
-    mode = "moments" if spread or config.centroid_block else "avg"
-    part = blocks.query_block // blocks.parts
-    starts = tables.query_start[:, None] + torch.arange(0, blocks.query_block, part, device=query.device)
-    sizes = blocks.part_table(query.device)
-    square = "square" if spread else "avg"
-    pooled_query, query_square = pool_triton(query, blocks, starts.flatten(), sizes.flatten(), part, square, dtype)
-    key_mean, key_spread = pool_triton(key, blocks, tables.key_start, tables.key_length, blocks.key_block, mode)
-    centroids = None
-    if config.centroid_block:
-        value_mean, _ = pool_triton(value, blocks, tables.key_start, tables.key_length, blocks.key_block, "avg")
-        keys = grouped(Moments(key_mean, key_spread), lengths, blocks.group)
-        values = grouped(Moments(value_mean, None), lengths, blocks.group)
-        centroids = Centroids(*(x.to(query.dtype) for x in (keys.mean, keys.variance, values.mean)))
-    return Summary(
-        pooled_query,
-        key_mean.to(dtype),
-        lengths,
-        query_square if spread else None,
-        key_spread.to(dtype) if spread else None,
-        special_tokens(key, blocks).to(dtype),
-    ), centroids
+    if not config.own:
+        dtype = torch.float32
+    spread = config.own and config.pooling == "spread"
+    keys = pack(key, lengths, blocks, dtype, "max" if config.pooling == "max" else "avg", spread, config.centroid_block)
+    values = pack(value, lengths, blocks, None, "avg", False, config.centroid_block)
+    packed = Packed(keys.tokens, values.tokens, special_key, special_value)
+    pooled_query, square = pool_queries(
+        query, blocks, tables, dtype, "max" if config.pooling == "max" else "avg", spread
+    )
+    special = special_key.to(dtype) if config.own else None
+    summary = Summary(pooled_query, keys.mean, lengths, square, keys.variance, special)
+    if not config.own or not config.centroid_block:
+        return summary, packed, None
+    return summary, packed, Centroids(keys.group_mean, keys.group_variance, values.group_mean)
+
+
+@dataclass(frozen=True)
+class PackedTokens:
+    """Patches by blocks, and what was found about blocks and groups on the way."""
+
+    tokens: Tensor  # (B, heads, Kb * key_block, D)
+    mean: Tensor | None  # (B, heads, Kb, D); the maximum if that was asked for
+    variance: Tensor | None
+    group_mean: Tensor | None  # (B, heads, Kg, D), in the type of the tokens
+    group_variance: Tensor | None
 
 
 @torch.no_grad()
-def pool_triton(
-    x: Tensor, blocks: BlockLayout, starts: Tensor, lengths: Tensor, size: int, mode: str,
-    dtype: torch.dtype = torch.float32,
-) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-    """Blocks of tokens x (B, heads, N * P, D) that begin at the patches `starts`, (B, heads, blocks, D) in `dtype`.
+def pack(
+    x: Tensor, lengths: Tensor, blocks: BlockLayout, dtype: torch.dtype | None, mode: str, spread: bool,
+    centroids: int,
+) -> PackedTokens:  # fmt: skip
+    """Keys or values of all tokens packed; with a `dtype` also pooled by blocks, with `centroids` by groups.
 
-    mode: "avg" or "max" gives one result; "square" the means and the mean squares, "moments" means and variances.
+    Tokens of blocks whose length is 0 have no part in their group.
     """
     batch, heads, _, width = x.shape
-    pooled = torch.empty((batch, heads, len(starts), width), dtype=dtype, device=x.device)
-    second = torch.empty_like(pooled) if mode in ("square", "moments") else None
+    room = (batch, heads, blocks.key_blocks * blocks.key_block, width)
+    tokens = torch.empty(room, dtype=x.dtype, device=x.device)
+
+    def made(wanted: bool, rows: int, kind: torch.dtype | None) -> Tensor | None:
+        return torch.empty((batch, heads, rows, width), dtype=kind, device=x.device) if wanted else None
+
+    mean, variance = (made(dtype is not None and one, blocks.key_blocks, dtype) for one in (True, spread))
+    grouped = bool(centroids) and blocks.framed
+    group_mean, group_variance = (
+        made(grouped and one, blocks.key_groups, x.dtype) for one in (True, dtype is not None)
+    )
+    outputs = [tokens if one is None else one for one in (mean, variance, group_mean, group_variance)]
     with on_device(x):
-        _pool[(len(starts), batch * heads)](
-            x, pooled, pooled if second is None else second, starts.to(torch.int32), lengths,
-            *x.stride()[:3], heads, blocks.layout.height * blocks.layout.width,
-            D=width, BLOCK_D=triton.next_power_of_2(width), SIZE=triton.next_power_of_2(size),
-            SPECIAL=blocks.layout.special, MODE=mode, EMULATE=interpreted() and dtype == torch.bfloat16, num_warps=4,
+        _pack[(blocks.key_groups, batch * heads)](
+            x, tokens, *outputs, lengths, *x.stride()[:3], heads, blocks.layout.height * blocks.layout.width,
+            blocks.segment_length, blocks.key_groups // blocks.segments,
+            D=width, BLOCK_D=triton.next_power_of_2(width), BLOCK=blocks.key_block, GROUP=blocks.group,
+            SPECIAL=blocks.layout.special, MAXIMUM=mode == "max", MEAN=mean is not None, SPREAD=variance is not None,
+            GROUPED=group_mean is not None, GROUP_SPREAD=group_variance is not None,
+            EMULATE=interpreted(), num_warps=4,
         )  # fmt: skip
-    return pooled, second
+    return PackedTokens(tokens, mean, variance, group_mean, group_variance)
+
+
+@torch.no_grad()
+def pool_queries(
+    query: Tensor, blocks: BlockLayout, tables: Tables, dtype: torch.dtype, mode: str, spread: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Means or maxima of the rows of scores, (B, heads, Qb * parts, D), and with `spread` their mean squares."""
+    batch, heads, _, width = query.shape
+    rows, size = len(tables.part_start), blocks.query_block // blocks.parts
+    pooled = torch.empty((batch, heads, rows, width), dtype=dtype, device=query.device)
+    square = torch.empty_like(pooled) if spread else None
+    room = triton.next_power_of_2(size)
+    parts = max(1, 64 // room)
+    with on_device(query):
+        _pool_queries[(triton.cdiv(rows, parts), batch * heads)](
+            query, pooled, pooled if square is None else square, tables.part_start, tables.part_length,
+            *query.stride()[:3], heads, rows, blocks.layout.height * blocks.layout.width,
+            D=width, BLOCK_D=triton.next_power_of_2(width), SIZE=room, PARTS=parts, SPECIAL=blocks.layout.special,
+            MAXIMUM=mode == "max", SPREAD=spread, EMULATE=interpreted(), num_warps=4,
+        )  # fmt: skip
+    return pooled, square
 
 
 @torch.no_grad()
@@ -111,19 +146,23 @@ def index_chunks_triton(
         return
     totals = row_totals(summary, blocks)
     histogram = torch.zeros((batch, heads, LEVELS), dtype=torch.int64, device=totals.device)
-    at_once = max(1, LEVELS_AT_ONCE // (batch * heads * blocks.key_blocks))
-    for first in range(0, blocks.query_blocks, at_once):
-        levels = share_levels_triton(summary, blocks, totals, first, min(first + at_once, blocks.query_blocks))
+    row_levels = batch * heads * blocks.key_blocks
+    at_once = max(1, LEVELS_AT_ONCE // row_levels)
+    sample = Sample.of(blocks, batch * heads)
+    for first in range(0, sample.count, at_once):
+        levels = share_levels_triton(summary, blocks, totals, first, min(first + at_once, sample.count), sample)
         count_levels(levels, histogram)
-    threshold = share_threshold(histogram, blocks, config, layer).contiguous()
+    threshold = share_threshold(histogram, sample.count, blocks, config, layer).contiguous()
+    once = sample.stride == 1 and at_once >= blocks.query_blocks
+    every = Sample(blocks.queries_each, 0, 1, blocks.query_blocks)
     for first, last in pieces:
         index = empty_index(blocks, config, layer, (batch, heads), first, last, totals.device)
         for start in range(first, last, at_once):
             end = min(start + at_once, last)
-            if at_once < blocks.query_blocks:
-                known = share_levels_triton(summary, blocks, totals, start, end)
-            else:  # all levels are still there
+            if once:  # all levels are still there
                 known = levels[:, :, start:end]
+            else:
+                known = levels = share_levels_triton(summary, blocks, totals, start, end, every)
             keep_blocks_triton(known, threshold, blocks, summary.lengths, rows_of(index, start, end))
         yield index
 
@@ -132,20 +171,20 @@ def empty_index(
     blocks: BlockLayout, config: SparsityConfig, layer: int, pairs: tuple[int, int], first: int, last: int,
     device: torch.device,
 ) -> BlockIndex:  # fmt: skip
-    """Room for the index of the query blocks first..last - 1; `pairs` are (B, heads)."""
+    """Room for the index of query blocks first..last - 1; `pairs` are (B, heads). What is behind a list stays unset."""
     shape = (*pairs, last - first)
-    indices = torch.full((*shape, index_width(blocks, config, layer, pairs[1])), -1, dtype=torch.int32, device=device)
+    indices = torch.empty((*shape, index_width(blocks, config, layer, pairs[1])), dtype=torch.int32, device=device)
     counts, whole, seen = (torch.empty(shape, dtype=torch.int32, device=device) for _ in range(3))
-    left = None
+    log_left = None
     if config.own and config.centroid_block:
-        left = torch.empty((*shape, blocks.key_groups), dtype=torch.int16, device=device)
-    return BlockIndex(indices, counts, whole, seen, left, first)
+        log_left = torch.empty((*shape, blocks.key_groups), dtype=torch.float32, device=device)
+    return BlockIndex(indices, counts, whole, seen, log_left, first)
 
 
 def rows_of(index: BlockIndex, start: int, end: int) -> BlockIndex:
     """A view of the query blocks start..end - 1."""
     rows = slice(start - index.first, end - index.first)
-    fields = (index.indices, index.counts, index.whole, index.seen, index.left)
+    fields = (index.indices, index.counts, index.whole, index.seen, index.log_left)
     return BlockIndex(*(None if x is None else x[:, :, rows] for x in fields), start)
 
 
@@ -199,19 +238,24 @@ def row_totals(summary: Summary, blocks: BlockLayout) -> Tensor:
     return totals
 
 
-def share_levels_triton(summary: Summary, blocks: BlockLayout, totals: Tensor, first: int, last: int) -> Tensor:
-    """The same as `select.share_levels`, (B, heads, rows, Kb) int16."""
+def share_levels_triton(
+    summary: Summary, blocks: BlockLayout, totals: Tensor, first: int, last: int, sample: Sample
+) -> Tensor:
+    """The same as `select.share_levels` for the query blocks number first..last - 1 of a sample, int16."""
     batch, heads, rows, depth = summary.query.shape
     levels = torch.empty((batch, heads, last - first, blocks.key_blocks), dtype=torch.int16, device=totals.device)
     square, spread = spread_of(summary)
     parts = triton.next_power_of_2(blocks.parts)
     lanes = max(64, parts)
+    grid = (triton.cdiv(blocks.key_blocks, 64 * KEY_TILES), triton.cdiv(last - first, lanes // parts), batch * heads)
     with on_device(totals):
-        _share_levels[(triton.cdiv(blocks.key_blocks, 64), triton.cdiv(last - first, lanes // parts), batch * heads)](
+        _share_levels[grid](
             summary.query, square, summary.key, spread, summary.lengths, totals, blocks.part_table(totals.device),
-            levels, first, last, rows, blocks.key_blocks, depth**-0.5 * LOG2_E,
-            PARTS=blocks.parts, PADDED=parts, LANES=lanes, LEVELS=LEVELS, PER_OCTAVE=LEVELS_PER_OCTAVE,
-            **score_options(summary), num_warps=4,
+            levels, first, last, rows, blocks.key_blocks, blocks.queries_each, sample.each, sample.offset,
+            sample.stride,
+            depth**-0.5 * LOG2_E,
+            PARTS=blocks.parts, PADDED=parts, LANES=lanes, TILES=KEY_TILES, LEVELS=LEVELS,
+            PER_OCTAVE=LEVELS_PER_OCTAVE, **score_options(summary), num_warps=4, num_stages=score_stages(summary),
         )  # fmt: skip
     return levels
 
@@ -230,14 +274,15 @@ def keep_blocks_triton(
 ) -> None:
     """The same as `select.keep_blocks`, written into `index`; levels (B, heads, rows, Kb) may be a view of rows."""
     batch, heads, rows, key_blocks = levels.shape
-    left = index.counts if index.left is None else index.left
+    left = index.counts if index.log_left is None else index.log_left
+    filled = blocks.filled_key_blocks // blocks.segments
     with on_device(levels):
         _keep_blocks[(rows, batch * heads)](
             levels, threshold, lengths, index.indices, index.counts, index.whole, index.seen, left,
             *levels.stride()[:2], *index.indices.stride()[:3], *index.counts.stride()[:2], *left.stride()[:3],
-            heads, key_blocks, index.indices.shape[-1], blocks.key_block,
+            heads, key_blocks, index.indices.shape[-1], blocks.key_block, blocks.keys_each, filled - 1, blocks.segments,
             TILE=max(16, min(1024, triton.next_power_of_2(key_blocks)), blocks.group), GROUP=blocks.group,
-            POOLED=index.left is not None, LEVELS=LEVELS, num_warps=4,
+            POOLED=index.log_left is not None, LEVELS=LEVELS, num_warps=4,
         )  # fmt: skip
 
 
@@ -265,37 +310,93 @@ def score_stages(summary: Summary) -> int:
 # --- kernels --------------------------------------------------------------------------------------------------------
 
 
-@triton.jit(do_not_specialize=["heads", "per_frame"])
-def _pool(
-    x_ptr, pooled_ptr, second_ptr, start_ptr, length_ptr, x_batch, x_head, x_row, heads, per_frame,
-    D: tl.constexpr, BLOCK_D: tl.constexpr, SIZE: tl.constexpr, SPECIAL: tl.constexpr, MODE: tl.constexpr,
+@triton.jit
+def _rounded(x, to_ptr, EMULATE: tl.constexpr):
+    """x as a number of the type behind a pointer."""
+    dtype: tl.constexpr = to_ptr.dtype.element_ty
+    if dtype == tl.bfloat16:
+        return as_operand(x, dtype, EMULATE).to(dtype)
+    else:
+        return x.to(dtype)
+
+
+@triton.jit(do_not_specialize=["heads", "per_frame", "length", "each"])
+def _pack(
+    x_ptr, tokens_ptr, mean_ptr, variance_ptr, group_mean_ptr, group_variance_ptr, length_ptr,
+    x_batch, x_head, x_row, heads, per_frame, length, each,
+    D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK: tl.constexpr, GROUP: tl.constexpr, SPECIAL: tl.constexpr,
+    MAXIMUM: tl.constexpr, MEAN: tl.constexpr, SPREAD: tl.constexpr, GROUPED: tl.constexpr, GROUP_SPREAD: tl.constexpr,
     EMULATE: tl.constexpr,
 ):  # fmt: skip
-    """One program pools one block of one head."""
-    block, pair = tl.program_id(0), tl.program_id(1)
-    length = tl.load(length_ptr + block)
-    lane = tl.arange(0, SIZE)
-    live = lane < length
+    """One program packs one group of key blocks of one head; `each` groups make a segment of `length` patches."""
+    group, pair = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    groups = tl.num_programs(0)
+    lane = tl.arange(0, GROUP * BLOCK)
+    inside = group % each * (GROUP * BLOCK) + lane
+    patch = group // each * length + inside
     d = tl.arange(0, BLOCK_D)
-    base = x_ptr + (pair // heads).to(tl.int64) * x_batch + (pair % heads).to(tl.int64) * x_head
-    at = base + token_row(tl.load(start_ptr + block) + lane, per_frame, SPECIAL)[:, None] * x_row + d[None, :]
-    within = live[:, None] & (d < D)[None, :]
-    count = tl.maximum(length, 1).to(tl.float32)
-    to = (pair.to(tl.int64) * tl.num_programs(0) + block) * D + d
-    if MODE == "max":
-        pooled = tl.max(tl.load(at, mask=within, other=-float("inf")).to(tl.float32), 0)
-        pooled = tl.where(length > 0, pooled, 0.0)
+    base = x_ptr + pair // heads * x_batch + pair % heads * x_head
+    at = base + token_row(patch, per_frame, SPECIAL)[:, None] * x_row + d[None, :]
+    live = inside < length
+    raw = tl.load(at, mask=live[:, None] & (d < D)[None, :], other=0.0)
+    to = (pair * groups + group) * (GROUP * BLOCK * D) + lane[:, None] * D + d[None, :]
+    tl.store(tokens_ptr + to, raw, mask=(d < D)[None, :])
+    x = raw.to(tl.float32)
+    block = tl.arange(0, GROUP)
+    to = ((pair * groups + group) * GROUP + block)[:, None] * D + d[None, :]
+    if MEAN:
+        count = tl.sum(tl.reshape(live.to(tl.float32), [GROUP, BLOCK]), 1)[:, None]
+        if MAXIMUM:
+            found = tl.max(tl.reshape(tl.where(live[:, None], x, -float("inf")), [GROUP, BLOCK, BLOCK_D]), 1)
+            mean = tl.where(count > 0, found, 0.0)
+        else:
+            mean = tl.sum(tl.reshape(x, [GROUP, BLOCK, BLOCK_D]), 1) / tl.maximum(count, 1.0)
+        tl.store(mean_ptr + to, _rounded(mean, mean_ptr, EMULATE), mask=(d < D)[None, :])
+        if SPREAD:
+            square = tl.sum(tl.reshape(x * x, [GROUP, BLOCK, BLOCK_D]), 1) / tl.maximum(count, 1.0)
+            variance = tl.maximum(square - mean * mean, 0.0)
+            tl.store(variance_ptr + to, _rounded(variance, variance_ptr, EMULATE), mask=(d < D)[None, :])
+    if GROUPED:
+        seen = tl.load(length_ptr + group * GROUP + lane // BLOCK) > 0
+        count = tl.maximum(tl.sum((live & seen).to(tl.float32), 0), 1.0)
+        kept = tl.where(seen[:, None], x, 0.0)
+        mean = tl.sum(kept, 0) / count
+        to = (pair * groups + group) * D + d
+        tl.store(group_mean_ptr + to, _rounded(mean, group_mean_ptr, EMULATE), mask=d < D)
+        if GROUP_SPREAD:
+            variance = tl.maximum(tl.sum(kept * kept, 0) / count - mean * mean, 0.0)
+            tl.store(group_variance_ptr + to, _rounded(variance, group_variance_ptr, EMULATE), mask=d < D)
+
+
+@triton.jit(do_not_specialize=["heads", "rows", "per_frame"])
+def _pool_queries(
+    x_ptr, pooled_ptr, square_ptr, start_ptr, length_ptr, x_batch, x_head, x_row, heads, rows, per_frame,
+    D: tl.constexpr, BLOCK_D: tl.constexpr, SIZE: tl.constexpr, PARTS: tl.constexpr, SPECIAL: tl.constexpr,
+    MAXIMUM: tl.constexpr, SPREAD: tl.constexpr, EMULATE: tl.constexpr,
+):  # fmt: skip
+    """One program pools PARTS rows of scores of one head."""
+    pair = tl.program_id(1).to(tl.int64)
+    part = tl.program_id(0) * PARTS + tl.arange(0, PARTS)
+    lane = tl.arange(0, PARTS * SIZE)
+    of_lane = tl.program_id(0) * PARTS + lane // SIZE
+    start = tl.load(start_ptr + of_lane, mask=of_lane < rows, other=0)
+    live = lane % SIZE < tl.load(length_ptr + of_lane, mask=of_lane < rows, other=0)
+    d = tl.arange(0, BLOCK_D)
+    base = x_ptr + pair // heads * x_batch + pair % heads * x_head
+    at = base + token_row(start + lane % SIZE, per_frame, SPECIAL)[:, None] * x_row + d[None, :]
+    x = tl.load(at, mask=live[:, None] & (d < D)[None, :], other=0.0).to(tl.float32)
+    count = tl.load(length_ptr + part, mask=part < rows, other=0).to(tl.float32)[:, None]
+    if MAXIMUM:
+        pooled = tl.max(tl.reshape(tl.where(live[:, None], x, -float("inf")), [PARTS, SIZE, BLOCK_D]), 1)
+        pooled = tl.where(count > 0, pooled, 0.0)
     else:
-        x = tl.load(at, mask=within, other=0.0).to(tl.float32)
-        pooled = tl.sum(x, 0) / count
-        if MODE != "avg":
-            second = tl.sum(x * x, 0) / count
-            if MODE == "moments":
-                second = tl.maximum(second - pooled * pooled, 0.0)
-            second = as_operand(second, second_ptr.dtype.element_ty, EMULATE).to(second_ptr.dtype.element_ty)
-            tl.store(second_ptr + to, second, mask=d < D)
-    pooled = as_operand(pooled, pooled_ptr.dtype.element_ty, EMULATE).to(pooled_ptr.dtype.element_ty)
-    tl.store(pooled_ptr + to, pooled, mask=d < D)
+        pooled = tl.sum(tl.reshape(x, [PARTS, SIZE, BLOCK_D]), 1) / tl.maximum(count, 1.0)
+    to = (pair * rows + part)[:, None] * D + d[None, :]
+    within = (part < rows)[:, None] & (d < D)[None, :]
+    tl.store(pooled_ptr + to, _rounded(pooled, pooled_ptr, EMULATE), mask=within)
+    if SPREAD:
+        square = tl.sum(tl.reshape(x * x, [PARTS, SIZE, BLOCK_D]), 1) / tl.maximum(count, 1.0)
+        tl.store(square_ptr + to, _rounded(square, square_ptr, EMULATE), mask=within)
 
 
 @triton.jit
@@ -467,21 +568,21 @@ def _row_totals(
     tl.store(total_ptr + pair * rows + row, top + tl.math.log2(total), mask=row < rows)
 
 
-@triton.jit(do_not_specialize=["first", "last", "rows", "key_blocks"])
+@triton.jit(do_not_specialize=["first", "last", "rows", "key_blocks", "queries_each", "each", "offset", "stride"])
 def _share_levels(
     query_ptr, square_ptr, key_ptr, spread_ptr, length_ptr, total_ptr, part_ptr, level_ptr,
-    first, last, rows, key_blocks, scale,
-    PARTS: tl.constexpr, PADDED: tl.constexpr, LANES: tl.constexpr, LEVELS: tl.constexpr, PER_OCTAVE: tl.constexpr,
-    D: tl.constexpr, BLOCK_D: tl.constexpr, SPREAD: tl.constexpr, EMULATE: tl.constexpr,
+    first, last, rows, key_blocks, queries_each, each, offset, stride, scale,
+    PARTS: tl.constexpr, PADDED: tl.constexpr, LANES: tl.constexpr, TILES: tl.constexpr, LEVELS: tl.constexpr,
+    PER_OCTAVE: tl.constexpr, D: tl.constexpr, BLOCK_D: tl.constexpr, SPREAD: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
-    """One program makes the levels of some query blocks and 64 key blocks of one head."""
+    """One program makes the levels of some query blocks of a sample and some tiles of key blocks, of one head."""
     pair = tl.program_id(2).to(tl.int64)
     BLOCKS: tl.constexpr = LANES // PADDED
     lane = tl.arange(0, LANES)
-    block = first + tl.program_id(1) * BLOCKS + lane // PADDED
+    number = first + tl.program_id(1) * BLOCKS + lane // PADDED
     part = lane % PADDED
-    live = (block < last) & (part < PARTS)
-    row = block * PARTS + part
+    live = (number < last) & (part < PARTS)
+    row = (number // each * queries_each + offset + number % each * stride) * PARTS + part
     d = tl.arange(0, BLOCK_D)
     at = (pair * rows + row)[:, None] * D + d[None, :]
     within = live[:, None] & (d < D)[None, :]
@@ -490,24 +591,26 @@ def _share_levels(
     square = q
     if SPREAD:
         square = as_operand(tl.load(square_ptr + at, mask=within, other=0.0), dtype, EMULATE)
-    begin = tl.program_id(0) * 64
-    scores = _scores(
-        q, square, key_ptr, spread_ptr, length_ptr, pair * key_blocks, begin, key_blocks, scale,
-        D, BLOCK_D, 64, SPREAD, EMULATE,
-    )  # fmt: skip
     total = tl.load(total_ptr + pair * rows + row, mask=live, other=0.0)
     tokens = tl.load(part_ptr + row, mask=live, other=0).to(tl.float32)
-    weights = tl.math.exp2(scores - total[:, None]) * tokens[:, None]
-    share = tl.sum(tl.reshape(weights, [BLOCKS, PADDED, 64]), 1)
-    share = share / tl.maximum(tl.sum(tl.reshape(tokens, [BLOCKS, PADDED]), 1), 1.0)[:, None]
-    level = tl.math.floor(tl.math.log2(tl.maximum(share, 1e-30)) * PER_OCTAVE) + (LEVELS - 1)
-    level = tl.minimum(tl.maximum(level, 0.0), LEVELS - 1.0).to(tl.int32)
-    key = begin + tl.arange(0, 64)
-    length = tl.load(length_ptr + key, mask=key < key_blocks, other=0)
-    level = tl.where((length > 0)[None, :], level, -1)
-    out = first + tl.program_id(1) * BLOCKS + tl.arange(0, BLOCKS)
-    at = (pair * (last - first) + (out - first))[:, None] * key_blocks + key[None, :]
-    tl.store(level_ptr + at, level.to(tl.int16), mask=(out < last)[:, None] & (key < key_blocks)[None, :])
+    all_tokens = tl.maximum(tl.sum(tl.reshape(tokens, [BLOCKS, PADDED]), 1), 1.0)
+    out = tl.program_id(1) * BLOCKS + tl.arange(0, BLOCKS)
+    to = (pair * (last - first) + out)[:, None] * key_blocks
+    start = tl.program_id(0) * (64 * TILES)
+    for begin in range(start, tl.minimum(start + 64 * TILES, key_blocks), 64):
+        scores = _scores(
+            q, square, key_ptr, spread_ptr, length_ptr, pair * key_blocks, begin, key_blocks, scale,
+            D, BLOCK_D, 64, SPREAD, EMULATE,
+        )  # fmt: skip
+        weights = tl.math.exp2(scores - total[:, None]) * tokens[:, None]
+        share = tl.sum(tl.reshape(weights, [BLOCKS, PADDED, 64]), 1) / all_tokens[:, None]
+        level = tl.math.floor(tl.math.log2(tl.maximum(share, 1e-30)) * PER_OCTAVE) + (LEVELS - 1)
+        level = tl.minimum(tl.maximum(level, 0.0), LEVELS - 1.0).to(tl.int32)
+        key = begin + tl.arange(0, 64)
+        length = tl.load(length_ptr + key, mask=key < key_blocks, other=0)
+        level = tl.where((length > 0)[None, :], level, -1)
+        inside = (first + out < last)[:, None] & (key < key_blocks)[None, :]
+        tl.store(level_ptr + to + key[None, :], level.to(tl.int16), mask=inside)
 
 
 @triton.jit(do_not_specialize=["rows", "key_blocks"])
@@ -531,14 +634,18 @@ def _count_levels(
     tl.atomic_add(histogram_ptr + pair * LEVELS + bins, counted.to(tl.int64), mask=counted > 0)
 
 
-@triton.jit(do_not_specialize=["heads", "key_blocks", "width", "full", "level_head", "left_row", "index_row"])
+@triton.jit(
+    do_not_specialize=[
+        "heads", "key_blocks", "width", "full", "level_head", "left_row", "index_row", "each", "tail", "segments",
+    ]
+)  # fmt: skip
 def _keep_blocks(
     level_ptr, threshold_ptr, length_ptr, index_ptr, count_ptr, whole_ptr, seen_ptr, left_ptr,
     level_batch, level_head, index_batch, index_head, index_row, count_batch, count_head,
-    left_batch, left_head, left_row, heads, key_blocks, width, full,
+    left_batch, left_head, left_row, heads, key_blocks, width, full, each, tail, segments,
     TILE: tl.constexpr, GROUP: tl.constexpr, POOLED: tl.constexpr, LEVELS: tl.constexpr,
 ):  # fmt: skip
-    """One program writes the list of one row."""
+    """One program writes the list of one row; the last filled block of a segment, number `tail`, may be short."""
     row, pair = tl.program_id(0).to(tl.int64), tl.program_id(1)
     batch, head = (pair // heads).to(tl.int64), (pair % heads).to(tl.int64)
     level_ptr += batch * level_batch + head * level_head + row * key_blocks
@@ -569,31 +676,49 @@ def _keep_blocks(
             level = tl.load(level_ptr + begin + lane, mask=begin + lane < key_blocks, other=-1).to(tl.int32)
             needed -= tl.sum((level > limit).to(tl.int32), 0)
 
+    # Whole blocks, and the tokens of each group that are left. Of equal blocks at the limit the first are taken: the
+    # number of the last of them is `last_equal`.
     index_ptr += batch * index_batch + head * index_head + row * index_row
     left_ptr += batch * left_batch + head * left_head + row * left_row
-    whole = 0
-    seen = 0
+    last_equal = key_blocks
     written = 0
-    for short in range(2):  # whole blocks, then short ones
-        before = 0
-        for begin in range(0, key_blocks, TILE):
-            block = begin + lane
-            level = tl.load(level_ptr + block, mask=block < key_blocks, other=-1).to(tl.int32)
-            length = tl.load(length_ptr + block, mask=block < key_blocks, other=0)
+    seen = 0
+    before = 0
+    for begin in range(0, key_blocks, TILE):
+        block = begin + lane
+        level = tl.load(level_ptr + block, mask=block < key_blocks, other=-1).to(tl.int32)
+        length = tl.load(length_ptr + block, mask=block < key_blocks, other=0)
+        kept = level >= limit
+        if needed < 2147483647:
             equal = (level == limit).to(tl.int32)
             rank = before + tl.cumsum(equal, 0) - equal
-            kept = (level > limit) | ((equal > 0) & (rank < needed))
             before += tl.sum(equal, 0)
-            if POOLED:
-                dropped = tl.sum(tl.reshape(tl.where(kept, 0, length), [TILE // GROUP, GROUP]), 1)
-                group = begin // GROUP + tl.arange(0, TILE // GROUP)
-                tl.store(left_ptr + group, dropped.to(tl.int16), mask=group < key_blocks // GROUP)
-            kept = (kept & ((length < full) == (short > 0))).to(tl.int32)
-            place = written + tl.cumsum(kept, 0) - kept
-            tl.store(index_ptr + place, block, mask=(kept > 0) & (place < width))
-            written += tl.sum(kept, 0)
-            seen += tl.sum(kept * length, 0)
-        whole = tl.where(short == 0, written, whole)
+            taken = (equal > 0) & (rank < needed)
+            last_equal = tl.where(begin == 0, -1, last_equal)
+            last_equal = tl.maximum(last_equal, tl.max(tl.where(taken, block, -1), 0))
+            kept = (level > limit) | taken
+        if POOLED:
+            dropped = tl.sum(tl.reshape(tl.where(kept, 0, length), [TILE // GROUP, GROUP]), 1).to(tl.float32)
+            group = begin // GROUP + tl.arange(0, TILE // GROUP)
+            left = tl.where(dropped > 0, tl.math.log(tl.maximum(dropped, 1.0)), -float("inf"))
+            tl.store(left_ptr + group, left, mask=group < key_blocks // GROUP)
+        kept = (kept & (length == full)).to(tl.int32)
+        place = written + tl.cumsum(kept, 0) - kept
+        tl.store(index_ptr + place, block, mask=(kept > 0) & (place < width))
+        written += tl.sum(kept, 0)
+    whole = written
+    seen = written * full
+    for begin in range(0, segments, TILE):  # short blocks, at most one a segment
+        segment = begin + lane
+        block = segment * each + tail
+        level = tl.load(level_ptr + block, mask=segment < segments, other=-1).to(tl.int32)
+        length = tl.load(length_ptr + block, mask=segment < segments, other=0)
+        kept = (level > limit) | ((level == limit) & (block <= last_equal))
+        kept = (kept & (length < full) & (length > 0)).to(tl.int32)
+        place = written + tl.cumsum(kept, 0) - kept
+        tl.store(index_ptr + place, block, mask=(kept > 0) & (place < width))
+        written += tl.sum(kept, 0)
+        seen += tl.sum(kept * length, 0)
     at = batch * count_batch + head * count_head + row
     tl.store(count_ptr + at, written)
     tl.store(whole_ptr + at, whole)

@@ -35,7 +35,7 @@ def test_random_index_keeps_the_share(framed: bool, keep: float) -> None:
     assert (index.counts == round(whole * keep)).all() and torch.equal(index.whole, index.counts)
     assert (index.seen == 4 * index.counts).all()
     assert all(len(set(row)) == len(row) for row in index.indices.flatten(0, 2).tolist())
-    assert (index.left is not None) == framed
+    assert (index.log_left is not None) == framed
 
 
 def test_error_tells_right_from_wrong() -> None:

@@ -81,7 +81,10 @@ def test_json_may_be_partial_but_not_misspelt():
             {"method": "manyview", "rho": 0.5, "query_block": 40},
             "query_block must be a multiple of score_block, got 40",
         ),
-        ({"method": "manyview", "rho": 0.5, "centroid_block": 96}, "0 or a multiple of key_block, got 96 and 64"),
+        ({"method": "manyview", "rho": 0.5, "centroid_block": 96}, "0 or key_block times 1, 2, 4 ..., got 96 and 64"),
+        ({"method": "manyview", "rho": 0.5, "centroid_block": 192}, "0 or key_block times 1, 2, 4 ..., got 192 and 64"),
+        ({"method": "manyview", "rho": 0.5, "fit_frames": 1}, "fit_frames must be true or false"),
+        ({"method": "manyview", "rho": 0.5, "fit_frames": True, "key_block": 1, "centroid_block": 4}, "must be even"),
         ({"method": "manyview", "rho": 0.5, "max_keys": -1}, "max_keys must be a whole number of at least 0"),
         ({"method": "manyview", "rho": 0.5, "layer_rho": {0: 2.0}}, "layer_rho of layer 0 must be a number"),
         ({"method": "manyview", "rho": 0.5, "layer_tau": {0: ()}}, "layer_tau of layer 0 is empty"),
@@ -124,6 +127,10 @@ def test_blocks_of_the_methods():
     assert (paper.framed, paper.parts, paper.group, paper.query_blocks) == (False, 1, 1, 15)
     ours = SparsityConfig(method="manyview", rho=0.5, score_block=32, key_block=16).blocks(layout)
     assert (ours.framed, ours.parts, ours.group, ours.query_blocks, ours.key_blocks) == (True, 4, 4, 15, 120)
+    fitted = replace(SparsityConfig(method="manyview", rho=0.5, score_block=32, key_block=32), fit_frames=True)
+    small, large = fitted.blocks(layout), fitted.blocks(TokenLayout(3, 5, 20, 32))
+    assert (small.key_block, small.parts, small.group) == (16, 8, 2)
+    assert (large.key_block, large.parts, large.group) == (32, 4, 2)
     alone = SparsityConfig(method="manyview", rho=0.5, centroid_block=0).blocks(layout)
     assert (alone.group, alone.key_blocks) == (1, 30)
 

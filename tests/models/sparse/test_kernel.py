@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from manyview.models.attention import TokenLayout
-from manyview.models.sparse.blocks import BlockLayout, Centroids, grouped, moments, patch_tokens
+from manyview.models.sparse.blocks import BlockLayout, Centroids, grouped, moments, patch_tokens, special_tokens
 from manyview.models.sparse.reference import selected_blocks, sparse_attention_reference
 from manyview.models.sparse.select import BlockIndex, lists_of
 
@@ -17,6 +17,8 @@ triton = pytest.importorskip("triton", reason="Triton is not installed")
 if DEVICE == "cpu" and tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7):
     pytest.skip("the interpreter of Triton before 3.7 does not work with NumPy 2.4", allow_module_level=True)
 kernel = pytest.importorskip("manyview.models.sparse.kernel", reason="Triton is not installed")
+from manyview.models.sparse.kernel import Packed  # noqa: E402 (needs Triton)
+from manyview.models.sparse.select_kernel import pack  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,21 @@ def index_of(sees: Tensor, blocks: BlockLayout) -> BlockIndex:
     return lists_of(sees, blocks, lengths, max(1, int(sees.sum(-1).max())), 0, centroids=True)
 
 
+def packed(case: Case) -> Packed:
+    lengths = case.blocks.key_table(DEVICE)[1]
+    tokens = (pack(x, lengths, case.blocks, None, "avg", False, 0).tokens for x in (case.key, case.value))
+    return Packed(*tokens, *(special_tokens(x, case.blocks).contiguous() for x in (case.key, case.value)))
+
+
 def run(
     case: Case, index: BlockIndex | None = None, centroids: Centroids | None = None, **options
 ) -> tuple[Tensor, Tensor]:
     """Patches and sums of the kernel, after a look at what it must not touch."""
     out = torch.full_like(case.query, torch.nan)
     lse = torch.full((1, 2, case.blocks.tokens), torch.nan, device=DEVICE)
+    keys = options.pop("packed", None) or packed(case)
     kernel.sparse_attention_triton(
-        *case.operands, index or case.index, case.blocks, centroids, out=out, lse=lse, **options
+        case.query, keys, index or case.index, case.blocks, centroids, out=out, lse=lse, **options
     )
     special = out.unflatten(2, (case.layout.frames, -1))[:, :, :, : case.layout.special]
     assert special.isnan().all()
@@ -117,7 +126,7 @@ SHAPES = [
     (TokenLayout(2, 1, 7, 19), 128, 64, False, 64),
     (TokenLayout(2, 0, 8, 16), 128, 128, True, 128),  # no special token, no short block
     (TokenLayout(1, 5, 10, 20), 192, 64, True, 64),
-    (TokenLayout(5, 2, 3, 5), 20, 24, False, 32),  # frames smaller than a block, blocks of odd sizes
+    (TokenLayout(5, 2, 3, 5), 20, 32, False, 32),  # frames smaller than a block
     (TokenLayout(1, 5, 3, 3), 128, 64, False, 32),  # less than one block
 ]
 shapes = pytest.mark.parametrize(("layout", "query_block", "key_block", "framed", "width"), SHAPES)
@@ -175,7 +184,7 @@ def test_pieces_of_an_index_fill_one_result() -> None:
         rows = slice(first, last)
         fields = (x[:, :, rows] for x in (case.index.indices, case.index.counts, case.index.whole, case.index.seen))
         piece = BlockIndex(*fields, first=first)
-        kernel.sparse_attention_triton(*case.operands, piece, case.blocks, out=out, lse=lse)
+        kernel.sparse_attention_triton(case.query, packed(case), piece, case.blocks, out=out, lse=lse)
     assert torch.equal(patch_tokens(out, case.blocks), whole)
     assert torch.equal(lse, whole_lse)
 
@@ -215,23 +224,26 @@ def test_wrong_input_gets_a_sentence() -> None:
     case = make_case(TokenLayout(2, 2, 4, 5), 32, 16, True)
     with pytest.raises(ValueError, match="precision must be one of"):
         run(case, precision="bf16")
+    keys = packed(case)
     for changes, words in (
-        ({"key": case.key[:, :1]}, "must have one shape with 44 tokens"),
-        ({"key": case.key.half()}, "one type"),
-        ({"blocks": BlockLayout(TokenLayout(2, 2, 4, 6), 32, 16)}, "one shape with 52 tokens"),
+        ({"query": case.query[:, :, 1:]}, "must have one shape with 44 tokens"),
+        ({"query": case.query.half()}, "one type"),
         ({"index": replace(case.index, first=1)}, "The index has"),
-        ({name: getattr(case, name)[..., :7] for name in ("query", "key", "value")}, "heads of width 7"),
-        ({"key": case.key.transpose(2, 3).contiguous().transpose(2, 3)}, "side by side"),
+        ({"query": case.query[..., :7]}, "heads of width 7"),
+        ({"query": case.query.transpose(2, 3).contiguous().transpose(2, 3)}, "side by side"),
     ):
         with pytest.raises(ValueError, match=words):
-            run(replace(case, **changes))
+            run(replace(case, **changes), packed=keys)
+    with pytest.raises(ValueError, match=r"must be \(1, 2, 64, 32\) in one piece"):
+        run(case, packed=replace(keys, key=keys.key[:, :, 1:]))
 
 
 def test_why_not_is_a_reason() -> None:
     device = torch.device(DEVICE)
     assert kernel.why_not(device, torch.bfloat16, 64, 128, 64) is None
     assert "float64" in kernel.why_not(device, torch.float64, 64, 128, 64)
-    assert "256" in kernel.why_not(device, torch.float32, 64, 128, 256)
+    assert "not 256" in kernel.why_not(device, torch.float32, 64, 128, 256)
+    assert "not 24" in kernel.why_not(device, torch.float32, 64, 128, 24)
     if DEVICE == "cuda":
         assert "shared memory" in kernel.why_not(device, torch.float32, 128, 128, 128)
     assert "meta" in kernel.why_not(torch.device("meta"), torch.float32, 64, 128, 64)

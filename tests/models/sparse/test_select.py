@@ -18,6 +18,7 @@ from manyview.models.sparse.config import SparsityConfig
 from manyview.models.sparse.select import (
     LEVELS,
     BlockIndex,
+    Sample,
     Summary,
     index_chunks,
     index_width,
@@ -177,7 +178,7 @@ def test_levels_equal_brute_force(shape, pooling, query_blocks, seed):
     query, key = torch.randn(2, 1, 1, blocks.tokens, 4, generator=generator, dtype=torch.float64) * 2
     special = torch.randn(1, 1, layout.frames * layout.special, 4, generator=generator, dtype=torch.float64)
     summary = summarize(query, key, special, None, blocks.key_table()[1], blocks, config)
-    levels = share_levels(summary, blocks, 0, blocks.query_blocks)[0, 0]
+    levels = share_levels(summary, blocks, torch.arange(blocks.query_blocks))[0, 0]
     exact = shares(config, layout, query[0, 0], key[0, 0], special[0, 0])
     empty = blocks.key_table()[1] == 0
     assert (levels[:, empty] == -1).all() and (levels[:, ~empty] >= 0).all()
@@ -227,7 +228,7 @@ def kept_by_loops(levels: Tensor, config: SparsityConfig, blocks: BlockLayout, l
             {"max_keys": 8},
         ]
     ),
-    st.sampled_from([0, 4, 8, 12]),
+    st.sampled_from([0, 4, 8, 16]),
     st.integers(0, 99),
 )
 def test_ours_equals_brute_force(shape, changes, centroid_block, seed):
@@ -237,16 +238,16 @@ def test_ours_equals_brute_force(shape, changes, centroid_block, seed):
     summary = summary_for(config, layout, seed)
     index = whole(config, layout, summary)
     found = rows_of(index, blocks)
-    levels = share_levels(summary, blocks, 0, blocks.query_blocks)
+    levels = share_levels(summary, blocks, torch.arange(blocks.query_blocks))
     for b in range(2):
         assert found[b] == kept_by_loops(levels[b], config, blocks)
     if centroid_block == 0:
-        assert index.left is None
+        assert index.log_left is None
         return
     lengths = blocks.key_table()[1].tolist()
     for kept, left in zip(
         functools.reduce(operator.iadd, functools.reduce(operator.iadd, found, []), []),
-        index.left.flatten(0, 2).tolist(),
+        index.log_left.exp().round().flatten(0, 2).tolist(),
         strict=True,
     ):
         dropped = [0 if k in kept else n for k, n in enumerate(lengths)]
@@ -260,7 +261,7 @@ def test_no_row_outgrows_its_list():
     assert index_width(blocks, replace(config, rho=0.95), 0, 2) == 8 < blocks.filled_key_blocks
     everything = torch.zeros(2, 2, dtype=torch.int32)  # a threshold that all blocks reach
     index = keep_blocks(summary, blocks, everything, 5, config, 0, blocks.query_blocks)
-    levels = share_levels(summary, blocks, 0, blocks.query_blocks)
+    levels = share_levels(summary, blocks, torch.arange(blocks.query_blocks))
     best = levels.sort(dim=-1, descending=True, stable=True).indices[..., :5].sort(dim=-1).values
     assert flat(rows_of(index, blocks)) == best.flatten(0, 2).tolist()
     nothing = torch.full((2, 2), LEVELS, dtype=torch.int32)
@@ -270,8 +271,27 @@ def test_no_row_outgrows_its_list():
 
 def test_histogram_counts_every_pair_once():
     blocks = OURS.blocks(LAYOUT)
-    histogram = share_histogram(summary_for(OURS, LAYOUT), blocks)
+    histogram, rows = share_histogram(summary_for(OURS, LAYOUT), blocks)
+    assert rows == blocks.query_blocks
     assert (histogram.sum(-1) == blocks.query_blocks * blocks.filled_key_blocks).all()
+
+
+@pytest.mark.parametrize("limit", [1, 600, 1200, 10**6])
+def test_histogram_of_long_inputs_takes_the_same_rows_of_every_frame(limit, monkeypatch):
+    layout = TokenLayout(3, 2, 7, 11)
+    blocks = OURS.blocks(layout)
+    monkeypatch.setattr(select, "COUNTED_LEVELS", limit)
+    sample = Sample.of(blocks, 4)
+    rows = sample.rows(blocks, torch.device("cpu"))
+    assert len(rows) == sample.count and rows.unique().equal(rows)
+    frames = rows.view(layout.frames, -1)
+    assert (frames // blocks.queries_each == torch.arange(3)[:, None]).all()
+    assert (frames % blocks.queries_each == frames[0]).all()
+    assert sample.count == layout.frames or sample.count * blocks.key_blocks * 4 <= 1.5 * limit
+    histogram, counted = share_histogram(summary_for(OURS, layout), blocks)
+    assert (histogram.sum(-1) == counted * blocks.filled_key_blocks).all()
+    levels = share_levels(summary_for(OURS, layout), blocks, rows)
+    assert torch.equal(histogram[0, 0], levels[0, 0][levels[0, 0] >= 0].bincount(minlength=LEVELS))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +311,7 @@ def test_pieces_are_the_whole(config, monkeypatch):
         assert [piece.first for piece in pieces] == list(range(0, blocks.query_blocks, pieces[0].rows))
         assert max(piece.indices.nbytes for piece in pieces) <= max(limit_bytes, 4 * 2 * 2 * width)
         together = joined(pieces, 0)
-        for name in ("indices", "counts", "whole", "seen", "left"):
+        for name in ("indices", "counts", "whole", "seen", "log_left"):
             one, other = getattr(together, name), getattr(complete, name)
             assert one is other is None or torch.equal(one, other)
 

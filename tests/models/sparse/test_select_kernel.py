@@ -8,10 +8,19 @@ from torch import Tensor
 
 from manyview.models.attention import TokenLayout
 from manyview.models.sparse import BlockSparse, select
-from manyview.models.sparse.blocks import patch_tokens, pool, special_tokens
+from manyview.models.sparse.blocks import grouped, moments, patch_tokens, special_tokens
 from manyview.models.sparse.config import SparsityConfig
 from manyview.models.sparse.operation import summary_of
-from manyview.models.sparse.select import LEVELS, BlockIndex, Summary, index_chunks, joined, keep_blocks, share_levels
+from manyview.models.sparse.select import (
+    LEVELS,
+    BlockIndex,
+    Sample,
+    Summary,
+    index_chunks,
+    joined,
+    keep_blocks,
+    share_levels,
+)  # fmt: skip
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 triton = pytest.importorskip("triton", reason="Triton is not installed")
@@ -45,40 +54,49 @@ def problem(config: SparsityConfig, dtype: torch.dtype = torch.float32, patch_ma
 
 def assert_same(chosen: BlockIndex, expected: BlockIndex) -> None:
     assert chosen.first == expected.first
-    for name in ("indices", "counts", "whole", "seen", "left"):
-        one, other = getattr(chosen, name), getattr(expected, name)
-        assert one is other is None or torch.equal(one, other), name
+    for name in ("counts", "whole", "seen"):
+        assert torch.equal(getattr(chosen, name), getattr(expected, name)), name
+    rank = torch.arange(expected.indices.shape[-1], device=DEVICE)  # what is behind a list does not matter
+    inside = rank < expected.counts[..., None]
+    assert torch.equal(chosen.indices[..., : len(rank)] * inside, expected.indices * inside)
+    assert (chosen.log_left is None) == (expected.log_left is None)
+    if expected.log_left is not None:
+        torch.testing.assert_close(chosen.log_left, expected.log_left, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("framed", [False, True])
-@pytest.mark.parametrize("mode", ["avg", "max", "square", "moments"])
-@pytest.mark.parametrize("size", [10, 64])
-def test_pooling(framed: bool, mode: str, size: int) -> None:
+@pytest.mark.parametrize("size", [8, 64])
+@pytest.mark.parametrize("group", [1, 2])
+def test_packing(framed: bool, size: int, group: int) -> None:
     one = problem(PAPER)
-    blocks = replace(one.blocks, key_block=size, framed=framed, group=2)
+    blocks = replace(one.blocks, key_block=size, framed=framed, group=group if framed else 1)
+    lengths = blocks.key_table(DEVICE)[1]
+    found = kernels.pack(one.key, lengths, blocks, torch.float32, "avg", True, 64)
     x = patch_tokens(one.key, blocks)
-    starts, lengths = blocks.key_table(DEVICE)
-    found, second = kernels.pool_triton(one.key, blocks, starts, lengths, size, mode)
-    cut = (blocks.segments, size, blocks.keys_each)
-    torch.testing.assert_close(found, pool(x, *cut, "max" if mode == "max" else "avg"), rtol=0, atol=1e-6)
-    if mode in ("avg", "max"):
-        assert second is None
-        return
-    square = pool(x, *cut, "square")
-    expected = square if mode == "square" else square - pool(x, *cut).square()
-    torch.testing.assert_close(second, expected, rtol=0, atol=1e-5)
+    expected = torch.nn.functional.pad(
+        x.unflatten(2, (blocks.segments, -1)), (0, 0, 0, size * blocks.keys_each - blocks.segment_length)
+    )
+    assert torch.equal(found.tokens, expected.flatten(2, 3))
+    exact = moments(x, blocks.segments, size, blocks.keys_each)
+    torch.testing.assert_close(found.mean, exact.mean, rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.variance, exact.variance, rtol=0, atol=1e-5)
+    assert (found.group_mean is not None) == framed
+    plain = kernels.pack(one.key, lengths, blocks, None, "avg", False, 0)
+    assert torch.equal(plain.tokens, found.tokens) and plain.mean is plain.variance is plain.group_mean is None
 
 
+@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(
     "config",
     [PAPER, replace(PAPER, pooling="max"), OURS, replace(OURS, pooling="avg"), replace(OURS, centroid_block=0)],
     ids=["paper", "paper max", "ours", "ours avg", "no centroids"],
 )
-def test_summary(config: SparsityConfig, dtype: torch.dtype) -> None:
-    one = problem(config, dtype)
+def test_summary_and_centroids(config: SparsityConfig, dtype: torch.dtype, masked: bool) -> None:
+    mask = torch.rand(3, 3, 7, generator=torch.Generator().manual_seed(1)) > 0.8 if masked else None
+    one = problem(config, dtype, mask)
     tables = Tables.of(one.blocks, one.key.device)
-    found, centroids = kernels.prepare(*one.operands, one.lengths, one.blocks, config, tables)
+    found, packed, centroids = kernels.prepare(*one.operands, one.lengths, one.blocks, config, tables)
     expected = summary_of(one)
     step = torch.finfo(torch.bfloat16).eps if dtype.itemsize == 2 else 1e-6  # where a sum in another order is rounded
     for field in fields(Summary):
@@ -86,7 +104,20 @@ def test_summary(config: SparsityConfig, dtype: torch.dtype) -> None:
         assert same is other is None or same.dtype == other.dtype
         if same is not None:
             torch.testing.assert_close(same, other, rtol=step, atol=1e-5)
-    assert (centroids is None) == (not config.own or config.centroid_block == 0)
+    assert torch.equal(packed.special_key, special_tokens(one.key, one.blocks))
+    assert torch.equal(packed.special_value, special_tokens(one.value, one.blocks))
+    if not config.own or config.centroid_block == 0:
+        assert centroids is None
+        return
+    cut = (one.blocks.segments, one.blocks.key_block, one.blocks.keys_each)
+    keys, values = (
+        grouped(moments(patch_tokens(x, one.blocks), *cut), one.lengths, one.blocks.group) for x in (one.key, one.value)
+    )
+    step = 2 * torch.finfo(dtype).eps
+    for same, other in (
+        (centroids.key, keys.mean), (centroids.spread, keys.variance), (centroids.value, values.mean)
+    ):  # fmt: skip
+        torch.testing.assert_close(same, other.to(dtype), rtol=step, atol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", ["avg", "spread"])
@@ -98,9 +129,10 @@ def test_levels(pooling: str, dtype: torch.dtype, score_block: int, masked: bool
     one = problem(replace(OURS, pooling=pooling, score_block=score_block), dtype, mask)
     summary = summary_of(one)
     totals = kernels.row_totals(summary, one.blocks)
-    first, last = 2, one.blocks.query_blocks - 1
-    found = kernels.share_levels_triton(summary, one.blocks, totals, first, last).long()
-    expected = share_levels(summary, one.blocks, first, last)
+    first, last = 1, 5
+    sample = Sample(2, 1, 2, 6)  # blocks 1 and 3 of every frame
+    found = kernels.share_levels_triton(summary, one.blocks, totals, first, last, sample).long()
+    expected = share_levels(summary, one.blocks, sample.rows(one.blocks, torch.device(DEVICE))[first:last])
     assert torch.equal(found < 0, expected < 0)
     assert masked == bool((expected < 0).sum() > (expected.shape[2] * 6))  # three empty blocks otherwise
     assert (found - expected).abs().max() <= 1  # where a share comes within rounding of a limit
@@ -137,7 +169,7 @@ def test_lists(few: bool, threshold: int, width: int, centroid_block: int, monke
     levels = random_levels(blocks.query_blocks, blocks.key_blocks, few)
     lengths = torch.where(levels[0, 0, 0] < 0, 0, one.lengths)
     levels = levels.masked_fill(lengths == 0, -1)
-    monkeypatch.setattr(select, "share_levels", lambda summary, blocks, first, last: levels[:, :, first:last])
+    monkeypatch.setattr(select, "share_levels", lambda summary, blocks, rows: levels[:, :, rows])
     limit = torch.full((1, 2), threshold, dtype=torch.int32, device=DEVICE)
     summary = replace(summary_of(one), lengths=lengths)
     expected = keep_blocks(summary, blocks, limit, width, config, 1, blocks.query_blocks)
@@ -151,9 +183,10 @@ def test_lists(few: bool, threshold: int, width: int, centroid_block: int, monke
 def test_the_whole_choice_in_pieces(config: SparsityConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     one = problem(config)
     summary = summary_of(one)
-    expected = joined(list(index_chunks(summary, one.blocks, config)), 0)
-    for levels_at_once, limit_bytes in ((10**6, 10**6), (1, 10**6), (10**6, 1), (200, 2000)):
+    for levels_at_once, limit_bytes, counted in ((10**6, 10**6, 10**6), (200, 2000, 10**6), (10**6, 1, 300)):
+        monkeypatch.setattr(select, "COUNTED_LEVELS", counted)
         monkeypatch.setattr(kernels, "LEVELS_AT_ONCE", levels_at_once)
+        expected = joined(list(index_chunks(summary, one.blocks, config)), 0)
         pieces = list(kernels.index_chunks_triton(summary, one.blocks, config, 0, limit_bytes))
         assert [piece.first for piece in pieces] == sorted({piece.first for piece in pieces})
         assert_same(joined(pieces, 0), expected)
@@ -200,10 +233,3 @@ def test_zero_has_no_sign() -> None:
     query, key = torch.zeros_like(summary.query), torch.zeros_like(summary.key)
     query[..., 0], key[..., 0] = 1, torch.tensor([-0.0, 0.0, -1.0], device=DEVICE).repeat(4)[: key.shape[2]]
     agree(config, Summary(query, key, summary.lengths))
-
-
-def test_special_keys_are_taken_whole() -> None:
-    one = problem(OURS)
-    tables = Tables.of(one.blocks, one.key.device)
-    summary, _ = kernels.prepare(*one.operands, one.lengths, one.blocks, OURS, tables)
-    assert torch.equal(summary.special, special_tokens(one.key, one.blocks))
