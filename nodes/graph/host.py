@@ -79,20 +79,23 @@ class Host(Protocol):
 
 @dataclass
 class FolderHost:
-    """A host without a page: the folders lie below `base`, models stay where they are loaded."""
+    """A host without a page: folders that are not named lie below `base`, models stay where they are loaded."""
 
     base: Path
     device: torch.device = field(default_factory=choose_device)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     on_progress: Progress | None = None
+    input_folder: Path | None = None
+    output_folder: Path | None = None
+    temp_folder: Path | None = None
+    model_folder: Path | None = None
 
     def __post_init__(self) -> None:
-        self.input_folder, self.output_folder, self.temp_folder, self.model_folder = (
-            self.base / name for name in ("input", "output", "temp", "models")
-        )
-        self.storage_device = self.device
-        for folder in (self.input_folder, self.output_folder, self.temp_folder, self.model_folder):
+        for name in ("input", "output", "temp", "model"):
+            folder = getattr(self, f"{name}_folder") or self.base / ("models" if name == "model" else name)
+            setattr(self, f"{name}_folder", Path(folder).absolute())
             folder.mkdir(parents=True, exist_ok=True)
+        self.storage_device = self.device
 
     def input_sources(self) -> list[str]:
         return sources_in(self.input_folder)

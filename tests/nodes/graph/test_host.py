@@ -17,6 +17,14 @@ def test_sources_are_folders_at_any_depth_and_videos(host: FolderHost) -> None:
     assert host.input_sources() == ["b2", "b2/inner", "b10", "clip.MP4"]
 
 
+def test_folders_that_are_named(tmp_path: Path) -> None:
+    named = {f"{name}_folder": tmp_path / "elsewhere" / name for name in ("output", "model")}
+    host = FolderHost(tmp_path / "base", **named)
+    assert host.output_folder == tmp_path / "elsewhere" / "output" and host.model_folder.is_dir()
+    assert host.input_folder == tmp_path / "base" / "input" and host.temp_folder.is_dir()
+    assert not (tmp_path / "base" / "models").exists()
+
+
 def test_model_files(host: FolderHost) -> None:
     (host.model_folder / "mine").mkdir()
     (host.model_folder / "mine" / "a.safetensors").touch()

@@ -1,0 +1,156 @@
+"""Runs a ComfyUI workflow without ComfyUI: reads, checks and runs it, and lists the files that it wrote.
+
+FILE is what ComfyUI's page or its Export (API) saved, or a PNG or GLB that carries a workflow. Nodes of ManyView and
+the few core nodes that they need can run; others are listed, and then nothing is run. Files are read from --input
+and written to --out alone.
+
+  python . run example_workflows/1_quick_start.json
+  python . run mine.json --input . --set "load images.source=photos" --set sparsity.method=fast --out results
+  python . run mine.json --list
+
+Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped with Ctrl-C.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .reconstruct import summary_of
+
+if TYPE_CHECKING:
+    from ..nodes.graph.host import FolderHost
+    from ..workflows.definitions import Kinds
+    from ..workflows.graph import Graph
+    from ..workflows.runner import Done
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The file, the folders, and what to set in the graph."""
+    parser.add_argument(
+        "workflow", type=Path, metavar="FILE", help="a workflow: .json, or a .png or .glb with one in it"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="assignments",
+        metavar="NODE.FIELD=VALUE",
+        help="set an input; NODE is an id, a title or a name such as 'load images' (--list shows them all)",
+    )
+    parser.add_argument(
+        "--input", type=Path, default=Path("input"), metavar="DIR", help="folder for what is read (default: input)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("output"), metavar="DIR", help="folder for what is written (default: output)"
+    )
+    parser.add_argument(
+        "--models", type=Path, metavar="DIR", help="folder of weights (default: ~/.cache/manyview/models)"
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda ... (default: auto)")
+    parser.add_argument("--previews", action="store_true", help="also write what preview nodes show, to OUT/previews")
+    parser.add_argument("--list", action="store_true", help="only list the nodes, and the fields that --set takes")
+    parser.add_argument("--check", action="store_true", help="only check the workflow")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, check, run and report."""
+    if not arguments.workflow.is_file():
+        raise FileNotFoundError(f"There is no file {arguments.workflow}; name a workflow.")
+    from ..workflows.definitions import kinds
+    from ..workflows.reading import graph_of, read_file
+
+    document = read_file(arguments.workflow)
+    if arguments.list:
+        print("\n".join(listing(graph_of(document, kinds()), kinds())))
+        return
+    with tempfile.TemporaryDirectory(prefix="manyview_") as temporary:
+        run_document(document, arguments, Path(temporary))
+
+
+def run_document(document: Any, arguments: argparse.Namespace, temporary: Path) -> None:
+    """Check and run; `temporary` takes the files that nobody asked for."""
+    from ..models.catalog import default_folder
+    from ..nodes.graph.host import FolderHost
+    from ..nodes.load_model import choose_device
+    from ..workflows.changes import change
+    from ..workflows.check import check
+    from ..workflows.definitions import kinds
+    from ..workflows.reading import graph_of
+    from ..workflows.runner import Runner
+    from ._progress_bars import ProgressBars
+
+    with ProgressBars() as bars:
+        host = FolderHost(
+            temporary,
+            choose_device(arguments.device),
+            on_progress=bars,
+            input_folder=arguments.input if arguments.input.is_dir() else None,
+            output_folder=None if arguments.check else arguments.out,
+            model_folder=arguments.models or default_folder(),
+        )
+        found = kinds(host)
+        graph = change(graph_of(document, found), arguments.assignments, found)
+        if arguments.check:
+            check(graph, found)
+            print(f"{arguments.workflow.name}: {len(graph)} nodes, nothing wrong.")
+            return
+        started, before = time.perf_counter(), set(files_below(host.output_folder))
+        done = Runner(host).run(graph, workflow=carried(document, arguments.assignments), found=found)
+    print("\n".join(report(done.values(), found)))
+    if arguments.previews:
+        keep_previews(host, done.values())
+    written = [path for path in files_below(host.output_folder) if path not in before]
+    print(f"\n{len(written)} files in {arguments.out} after {time.perf_counter() - started:.1f} s")
+    for line in summary_of(written, host.output_folder):
+        print("  " + line)
+
+
+def listing(graph: "Graph", found: "Kinds") -> Iterator[str]:
+    """The nodes, and below each the fields that can be set with what they hold."""
+    from ..workflows.changes import fields
+    from ..workflows.graph import named
+
+    for number, node in graph.items():
+        kind = found.get(node.class_type)
+        yield named(number, node, kind.shown if kind else None) + ("" if kind else ": can only run in ComfyUI")
+        for each, value in fields(node, found):
+            choices = f"   one of {', '.join(map(str, each.choices[:9]))}" if each.choices else ""
+            yield f"    {each.name} = {json.dumps(value)}{choices}"
+
+
+def report(done: Iterable["Done"], found: "Kinds") -> Iterator[str]:
+    """A line for each node with its seconds, and what it has to say."""
+    from ..workflows.graph import named
+
+    for each in done:
+        yield f"{named(each.number, each.node, found[each.node.class_type].shown):60} {each.seconds:7.2f} s"
+        for text in each.ui.get("text", []):
+            yield from (f"    {line}" for line in str(text).splitlines())
+
+
+def carried(document: Any, assignments: list[str]) -> Any:
+    """The editor's form for the metadata of files; none if it is no longer what was run."""
+    is_editors = isinstance(document, dict) and "nodes" in document
+    return document if is_editors and not assignments else None
+
+
+def keep_previews(host: "FolderHost", done: Iterable["Done"]) -> None:
+    """Copy what nodes showed from the temp folder to OUT/previews, named by node."""
+    for each in done:
+        for shown in each.ui.values():
+            for place, entry in enumerate(shown):
+                if isinstance(entry, dict) and entry.get("type") == "temp":
+                    source = host.temp_folder / entry["subfolder"] / entry["filename"]
+                    name = f"{each.number.replace(':', '_')}_{each.node.class_type}_{place}{source.suffix}"
+                    target = host.output_place(f"previews/{Path(name).stem}")
+                    shutil.copyfile(source, target.with_name(target.name + source.suffix))
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files of a folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
