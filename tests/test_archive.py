@@ -41,7 +41,8 @@ def test_holds_what_runs_and_nothing_else(archive: Path) -> None:
     top = {path.name for path in archive.iterdir()}
     assert top >= {"__init__.py", "LICENSE", "NOTICE", "README.md", "models", "nodes", "scene", "web", "pyproject.toml"}
     assert top >= {"example_workflows", "locales", "subgraphs", "requirements.txt", "sample"}
-    assert not top & {"tests", "training", "commands", "evaluation", "benchmarks", "install.py", "__main__.py", ".ci", "workflows"}
+    assert not top & {"tests", "training", "commands", "evaluation", "benchmarks", "demo", "workflows"}
+    assert not top & {"install.py", "__main__.py", ".ci"}
     assert (archive / "models" / "mini" / "mini.safetensors").exists()
     assert sum(path.stat().st_size for path in archive.rglob("*") if path.is_file()) < MOST_BYTES
 
