@@ -26,17 +26,14 @@ PRECISIONS = ("ieee", "tf32")
 LARGEST_KEY_BLOCK = 128
 OLDEST_GPU = (8, 0)  # Ampere: bfloat16 products and asynchronous copies
 LOG2_E = math.log2(math.e)
-POOL_TILE, POOL_STAGES = (
-    32,
-    1,
-)  # of the loop over centroids: small, so that its registers do not cost a resident program
+POOL_STAGES = 2  # of the loops over special keys and centroids
 
 
 def why_not(device: torch.device, dtype: torch.dtype, width: int, query_block: int, key_block: int) -> str | None:
     """Why this kernel cannot run with such tensors and blocks, in a few words, or None if it can."""
     if device.type != ("cpu" if interpreted() else "cuda"):
         return f"no Triton kernel for {device.type}"
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) < OLDEST_GPU:
+    if device.type == "cuda" and capability(device) < OLDEST_GPU:
         return "the Triton kernel needs a GPU of compute capability 8.0 or later"
     if dtype not in DTYPES:
         return f"no Triton kernel for {dtype}"
@@ -53,7 +50,7 @@ def why_not(device: torch.device, dtype: torch.dtype, width: int, query_block: i
 
 def interpreted() -> bool:
     """True if the kernels run on the CPU through Triton's interpreter (TRITON_INTERPRET=1 at import)."""
-    return not isinstance(_attend, triton.runtime.JITFunction)
+    return INTERPRETED
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ def sparse_attention_triton(
             BLOCK_M=tile.queries, BLOCK_N=tile.keys, BLOCK=blocks.key_block, TILE=32, POOLED=pooled,
             POOL_STAGES=POOL_STAGES, LSE=lse is not None, PRECISION=precision,
             EMULATE=interpreted() and query.dtype == torch.bfloat16,
-            num_warps=tile.warps, num_stages=tile.stages, **limits(tile, pooled),
+            num_warps=tile.warps, num_stages=tile.stages, **(limits(tile) if query.dtype.itemsize == 2 else {}),
         )  # fmt: skip
 
 
@@ -204,11 +201,9 @@ def tile_for(query_block: int, key_block: int, width: int, dtype: torch.dtype, p
     return Tile(queries, keys, 4, 3 if keys * width <= 64 * 64 else 2)
 
 
-def limits(tile: Tile, pooled: bool) -> dict[str, int]:
-    """Registers of a thread, so that as many programs fit on a multiprocessor as the main loop alone would allow."""
-    if tile.warps == 8 and tile.keys <= 64:
-        return {"maxnreg": 128}
-    return {"maxnreg": 168} if pooled and tile.queries == 64 and tile.keys <= 64 else {}
+def limits(tile: Tile) -> dict[str, int]:
+    """Registers of a thread, so that one more program fits on a multiprocessor than the compiler would see to."""
+    return {"maxnreg": 128} if tile.queries >= 64 and tile.keys <= 64 else {}
 
 
 def shared_bytes(tile: Tile, width: int, dtype: torch.dtype) -> int:
@@ -217,8 +212,15 @@ def shared_bytes(tile: Tile, width: int, dtype: torch.dtype) -> int:
     return (tile.queries + 2 * tile.stages * tile.keys) * width * dtype.itemsize
 
 
+@torch.compiler.assume_constant_result
+def capability(device: torch.device) -> tuple[int, int]:
+    """Compute capability of a GPU."""
+    return torch.cuda.get_device_capability(device)
+
+
+@torch.compiler.assume_constant_result
 def shared_limit(device: torch.device) -> int:
-    """Shared memory that one program may have; older PyTorch does not tell, so Ampere's least is taken."""
+    """Shared memory that one program may have; older PyTorch does not tell, so the least of these GPUs is taken."""
     return getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 101_376)
 
 
@@ -390,3 +392,6 @@ def _attend(
     if LSE:
         lse = tl.where(some, top + tl.math.log2(tl.where(some, total, 1.0)), -float("inf")) * 0.6931471805599453
         tl.store(lse_ptr + batch * lse_batch + head * lse_head + patch, lse, mask=live)
+
+
+INTERPRETED = not isinstance(_attend, triton.runtime.JITFunction)

@@ -18,6 +18,7 @@ from .select import BlockIndex
 HALF = (torch.float16, torch.bfloat16)
 
 
+@torch.compiler.assume_constant_result
 @functools.cache
 def missing(module: str) -> str | None:
     """Why a module cannot be imported, None if it can."""

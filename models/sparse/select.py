@@ -21,10 +21,11 @@ from .config import SparsityConfig
 
 SCORES_AT_ONCE = 2**22  # scores held at one time; sorting them takes about 40 bytes each
 INDEX_LIMIT_BYTES = 2**28  # largest index that is handed out at once
-LEVELS = 1024  # of shares: level l holds those from 2^((l - 1023) / 32) up, so that level 1023 means all
-LEVELS_PER_OCTAVE = 32
+LEVELS = 1024  # of shares: 32 for each power of two, from 2^-32 up; the last one means all
+LEVEL_SHIFT = 18  # a level is what is left of a float32 without so many of its bits: exponent and five bits behind it
+FIRST_LEVEL = (127 << 5) - LEVELS + 1  # what level 0 leaves: all smaller shares are there too
 WIDEST_ROW = 8  # a row keeps at most so many times the average
-COUNTED_LEVELS = 2**26  # of longer inputs the histogram takes evenly spread query blocks of every frame
+COUNTED_LEVELS = 2**24  # of longer inputs the histogram takes some query blocks of every frame
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Summary:
     query: Tensor  # (B, heads, Qb * parts, D), pooled queries
     key: Tensor  # (B, heads, Kb, D), pooled keys
     lengths: Tensor  # (Kb,) int32
-    square: Tensor | None = None  # mean squares of queries, as `query`, and
+    square: Tensor | None = None  # mean squares of queries over 2 sqrt(D), as `query`, and
     spread: Tensor | None = None  # variances of keys, as `key`, for pooling "spread"
     special: Tensor | None = None  # (B, heads, S, D), all special keys; ManyView's rule only
 
@@ -84,14 +85,20 @@ def summarize(
     part, each = blocks.query_block // blocks.parts, blocks.queries_each * blocks.parts
     if key_moments is None:
         key_moments = moments(key, blocks.segments, blocks.key_block, blocks.keys_each, spread)
+    square = pool(query, blocks.segments, part, each, "square") * half_scale(query.shape[-1]) if spread else None
     return Summary(
         pool(query, blocks.segments, part, each).to(dtype),
         key_moments.mean.to(dtype),
         lengths,
-        pool(query, blocks.segments, part, each, "square").to(dtype) if spread else None,
+        square.to(dtype) if spread else None,
         key_moments.variance.to(dtype) if spread else None,
         special_key.to(dtype),
     )
+
+
+def half_scale(width: int) -> float:
+    """1 / 2 sqrt(D): the weight of spreads in the unit of query . key."""
+    return 0.5 * width**-0.5
 
 
 def index_chunks(
@@ -174,29 +181,35 @@ def rank_blocks(
 
 @dataclass(frozen=True)
 class Sample:
-    """Some query blocks, the same of every frame.
+    """`each` query blocks of every frame, evenly spread; with `turn` other ones for other heads.
 
-    Number i is block i // each * queries_each + offset + i % each * stride.
+    Number i of head h is block i // each * Q + (h * Q // heads + i % each * Q // each) % Q, with Q blocks in a frame.
     """
 
-    each: int  # of a frame
-    offset: int
-    stride: int
+    each: int
     count: int  # of all frames
+    turn: bool
+
+    @classmethod
+    def every(cls, blocks: BlockLayout) -> "Sample":
+        """All query blocks in their order."""
+        return cls(blocks.queries_each, blocks.query_blocks, False)
 
     @classmethod
     def of(cls, blocks: BlockLayout, pairs: int) -> "Sample":
         """As many query blocks as the histogram takes; `pairs` is B * heads."""
-        wanted = -(-pairs * blocks.query_blocks * blocks.key_blocks // COUNTED_LEVELS)
-        stride = min(wanted, blocks.queries_each)
-        offset = (stride - 1) // 2
-        each = -(-(blocks.queries_each - offset) // stride)
-        return cls(each, offset, stride, each * blocks.segments)
+        room = COUNTED_LEVELS // (pairs * blocks.key_blocks * blocks.segments)
+        each = min(max(1, room), blocks.queries_each)
+        return cls(each, each * blocks.segments, each < blocks.queries_each)
 
-    def rows(self, blocks: BlockLayout, device: torch.device) -> Tensor:
-        """The numbers of the query blocks."""
+    def rows(self, blocks: BlockLayout, heads: int, device: torch.device) -> Tensor:
+        """The numbers of the query blocks, (heads, count)."""
         number = torch.arange(self.count, device=device)
-        return number // self.each * blocks.queries_each + self.offset + number % self.each * self.stride
+        inside = number % self.each * blocks.queries_each // self.each
+        if self.turn:
+            inside = inside + torch.arange(heads, device=device)[:, None] * blocks.queries_each // heads
+        rows = number // self.each * blocks.queries_each + inside % blocks.queries_each
+        return rows.expand(heads, -1)
 
 
 @torch.no_grad()
@@ -209,9 +222,9 @@ def share_histogram(summary: Summary, blocks: BlockLayout) -> tuple[Tensor, int]
     histogram = torch.zeros(batch * heads * LEVELS, dtype=torch.int64, device=summary.query.device)
     pair = torch.arange(batch * heads, device=histogram.device).view(batch, heads, 1, 1) * LEVELS
     sample = Sample.of(blocks, batch * heads)
-    rows = sample.rows(blocks, histogram.device)
+    rows = sample.rows(blocks, heads, histogram.device)
     for start, end in steps(0, sample.count, batch * heads * blocks.key_blocks * blocks.parts):
-        levels = share_levels(summary, blocks, rows[start:end])
+        levels = share_levels(summary, blocks, rows[:, start:end])
         histogram.scatter_add_(0, (pair + levels.clamp(min=0)).flatten(), (levels >= 0).long().flatten())
     return histogram.view(batch, heads, LEVELS), sample.count
 
@@ -232,7 +245,7 @@ def share_threshold(histogram: Tensor, rows: int, blocks: BlockLayout, config: S
     threshold = LEVELS - (above <= budget).sum(-1)  # (B, heads or 1)
     if any(tau is not None for tau in taus):
         level = torch.arange(LEVELS, device=device)
-        mass = histogram * torch.exp2((level + 1.5 - LEVELS) / LEVELS_PER_OCTAVE).double()
+        mass = histogram * level_shares(level).double()
         mass = mass.flip(-1).cumsum(-1).flip(-1)
         goal = head_values(tuple(-1.0 if tau is None else tau for tau in taus), torch.float64, device)
         goal = goal[:1] if shared else goal
@@ -251,7 +264,8 @@ def keep_blocks(
     batch, heads = summary.query.shape[:2]
     parts = []
     for start, end in steps(first, last, batch * heads * blocks.key_blocks * blocks.parts):
-        levels = share_levels(summary, blocks, torch.arange(start, end, device=threshold.device))
+        rows = torch.arange(start, end, device=threshold.device).expand(heads, -1)
+        levels = share_levels(summary, blocks, rows)
         order = levels.sort(dim=-1, descending=True, stable=True).indices
         number = (levels >= threshold[..., None, None]).sum(-1, keepdim=True).clamp(1, width)
         rank = torch.arange(blocks.key_blocks, device=levels.device)
@@ -262,23 +276,32 @@ def keep_blocks(
 
 @torch.no_grad()
 def share_levels(summary: Summary, blocks: BlockLayout, query_blocks: Tensor) -> Tensor:
-    """Levels of the shares of some query blocks (rows,), (B, heads, rows, Kb) int64; -1 where there is no token."""
-    rows = (query_blocks[:, None] * blocks.parts + torch.arange(blocks.parts, device=query_blocks.device)).flatten()
+    """Levels of the shares of query blocks (heads, rows), (B, heads, rows, Kb) int64; -1 where there is no token."""
     dtype = torch.promote_types(summary.query.dtype, torch.float32)
-    query = summary.query[:, :, rows].to(dtype)
+
+    def rows_of(x: Tensor) -> Tensor:
+        chosen = x.unflatten(2, (-1, blocks.parts)).take_along_dim(query_blocks[None, :, :, None, None], dim=2)
+        return chosen.flatten(2, 3).to(dtype)
+
+    query = rows_of(summary.query)
     scale = query.shape[-1] ** -0.5
-    scores = query @ summary.key.to(dtype).transpose(-1, -2) * scale
+    scores = query @ summary.key.to(dtype).transpose(-1, -2)
     if summary.spread is not None:
-        square = summary.square[:, :, rows].to(dtype)
-        scores = scores + square @ summary.spread.to(dtype).transpose(-1, -2) * (0.5 * scale**2)
-    scores = scores + summary.lengths.to(dtype).log()  # -inf without tokens
+        scores = scores + rows_of(summary.square) @ summary.spread.to(dtype).transpose(-1, -2)
+    scores = scores * scale + summary.lengths.to(dtype).log()  # -inf without tokens
     special = query @ summary.special.to(dtype).transpose(-1, -2) * scale
     total = torch.cat([scores, special], dim=-1).logsumexp(-1, keepdim=True)
-    weight = blocks.part_table(scores.device)[query_blocks].to(dtype)  # (rows, parts)
+    weight = blocks.part_table(scores.device)[query_blocks].to(dtype)  # (heads, rows, parts)
     weight = weight / weight.sum(-1, keepdim=True)
     share = ((scores - total).exp().unflatten(2, (-1, blocks.parts)) * weight[..., None]).sum(3)
-    levels = (share.clamp(min=1e-30).log2() * LEVELS_PER_OCTAVE).floor() + (LEVELS - 1)
+    levels = (share.float().view(torch.int32) >> LEVEL_SHIFT) - FIRST_LEVEL
     return levels.clamp(0, LEVELS - 1).long().masked_fill(summary.lengths == 0, -1)
+
+
+def level_shares(level: Tensor) -> Tensor:
+    """The share in the middle of a level, float32."""
+    bits = ((level + FIRST_LEVEL) << LEVEL_SHIFT) + (1 << (LEVEL_SHIFT - 1))
+    return bits.to(torch.int32).view(torch.float32)
 
 
 # --- lists ----------------------------------------------------------------------------------------------------------

@@ -22,12 +22,14 @@ from .blocks import BlockLayout, Centroids, special_tokens
 from .config import SparsityConfig
 from .kernel import LOG2_E, Packed, Tables, as_operand, interpreted, on_device, token_row
 from .select import (
+    FIRST_LEVEL,
     INDEX_LIMIT_BYTES,
+    LEVEL_SHIFT,
     LEVELS,
-    LEVELS_PER_OCTAVE,
     BlockIndex,
     Sample,
     Summary,
+    half_scale,
     head_values,
     index_pieces,
     index_width,
@@ -35,7 +37,7 @@ from .select import (
 )
 
 SCORES_AT_ONCE = 2**24  # scores of the paper's rule, 64 MiB: about the L2 cache of a large GPU
-LEVELS_AT_ONCE = 2**26  # levels of our own rule, 128 MiB
+LEVELS_AT_ONCE = 2**24  # levels of our own rule, 32 MiB, likewise
 KEY_TILES = 8  # tiles of 64 key blocks that a program of levels walks
 LARGEST_TILE = 8192  # scores that a program keeps in registers; longer rows are read again for each bit
 
@@ -113,7 +115,7 @@ def pack(
 def pool_queries(
     query: Tensor, blocks: BlockLayout, tables: Tables, dtype: torch.dtype, mode: str, spread: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Means or maxima of the rows of scores, (B, heads, Qb * parts, D), and with `spread` their mean squares."""
+    """Means or maxima of the rows of scores, (B, heads, Qb * parts, D), and with `spread` their scaled mean squares."""
     batch, heads, _, width = query.shape
     rows, size = len(tables.part_start), blocks.query_block // blocks.parts
     pooled = torch.empty((batch, heads, rows, width), dtype=dtype, device=query.device)
@@ -125,7 +127,7 @@ def pool_queries(
             query, pooled, pooled if square is None else square, tables.part_start, tables.part_length,
             *query.stride()[:3], heads, rows, blocks.layout.height * blocks.layout.width,
             D=width, BLOCK_D=triton.next_power_of_2(width), SIZE=room, PARTS=parts, SPECIAL=blocks.layout.special,
-            MAXIMUM=mode == "max", SPREAD=spread, EMULATE=interpreted(), num_warps=4,
+            MAXIMUM=mode == "max", SPREAD=spread, SCALE=half_scale(width), EMULATE=interpreted(), num_warps=4,
         )  # fmt: skip
     return pooled, square
 
@@ -144,17 +146,17 @@ def index_chunks_triton(
     if not config.own:
         yield from (rank_blocks_triton(summary, blocks, config, layer, first, last) for first, last in pieces)
         return
-    totals = row_totals(summary, blocks)
+    bias = summary.lengths.float().log2()  # -inf without tokens
+    totals = row_totals(summary, bias)
     histogram = torch.zeros((batch, heads, LEVELS), dtype=torch.int64, device=totals.device)
-    row_levels = batch * heads * blocks.key_blocks
-    at_once = max(1, LEVELS_AT_ONCE // row_levels)
-    sample = Sample.of(blocks, batch * heads)
+    at_once = max(1, LEVELS_AT_ONCE // (batch * heads * blocks.key_blocks))
+    sample, every = Sample.of(blocks, batch * heads), Sample.every(blocks)
     for first in range(0, sample.count, at_once):
-        levels = share_levels_triton(summary, blocks, totals, first, min(first + at_once, sample.count), sample)
+        end = min(first + at_once, sample.count)
+        levels = share_levels_triton(summary, blocks, totals, bias, first, end, sample)
         count_levels(levels, histogram)
     threshold = share_threshold(histogram, sample.count, blocks, config, layer).contiguous()
-    once = sample.stride == 1 and at_once >= blocks.query_blocks
-    every = Sample(blocks.queries_each, 0, 1, blocks.query_blocks)
+    once = sample == every and at_once >= blocks.query_blocks
     for first, last in pieces:
         index = empty_index(blocks, config, layer, (batch, heads), first, last, totals.device)
         for start in range(first, last, at_once):
@@ -162,7 +164,7 @@ def index_chunks_triton(
             if once:  # all levels are still there
                 known = levels[:, :, start:end]
             else:
-                known = levels = share_levels_triton(summary, blocks, totals, start, end, every)
+                known = levels = share_levels_triton(summary, blocks, totals, bias, start, end, every)
             keep_blocks_triton(known, threshold, blocks, summary.lengths, rows_of(index, start, end))
         yield index
 
@@ -223,39 +225,40 @@ def rank_blocks_triton(
 # --- ManyView's rule ------------------------------------------------------------------------------------------------
 
 
-def row_totals(summary: Summary, blocks: BlockLayout) -> Tensor:
-    """Logarithm to base 2 of the sum over key blocks and special tokens, for each row of scores, (B, heads, rows)."""
+def row_totals(summary: Summary, bias: Tensor) -> Tensor:
+    """Logarithm to base 2 of the sum over key blocks and special tokens, for each row of scores, (B, heads, rows).
+
+    bias: the logarithm to base 2 of the tokens of each key block, (Kb,).
+    """
     batch, heads, rows, depth = summary.query.shape
     totals = torch.empty((batch, heads, rows), dtype=torch.float32, device=summary.query.device)
     square, spread = spread_of(summary)
-    special = summary.special.contiguous()
     with on_device(totals):
         _row_totals[(triton.cdiv(rows, 64), batch * heads)](
-            summary.query, square, summary.key, spread, summary.lengths, special, totals,
-            rows, blocks.key_blocks, special.shape[2], depth**-0.5 * LOG2_E,
+            summary.query, square, summary.key, spread, bias, summary.special, totals,
+            rows, len(bias), summary.special.shape[2], depth**-0.5 * LOG2_E,
             **score_options(summary), num_warps=4, num_stages=score_stages(summary),
         )  # fmt: skip
     return totals
 
 
 def share_levels_triton(
-    summary: Summary, blocks: BlockLayout, totals: Tensor, first: int, last: int, sample: Sample
+    summary: Summary, blocks: BlockLayout, totals: Tensor, bias: Tensor, first: int, last: int, sample: Sample
 ) -> Tensor:
     """The same as `select.share_levels` for the query blocks number first..last - 1 of a sample, int16."""
     batch, heads, rows, depth = summary.query.shape
     levels = torch.empty((batch, heads, last - first, blocks.key_blocks), dtype=torch.int16, device=totals.device)
     square, spread = spread_of(summary)
     parts = triton.next_power_of_2(blocks.parts)
-    lanes = max(64, parts)
-    grid = (triton.cdiv(blocks.key_blocks, 64 * KEY_TILES), triton.cdiv(last - first, lanes // parts), batch * heads)
+    high = max(1, 8 // parts)
+    grid = (triton.cdiv(blocks.key_blocks, 64 * KEY_TILES), triton.cdiv(last - first, 8 * high), batch * heads)
     with on_device(totals):
         _share_levels[grid](
-            summary.query, square, summary.key, spread, summary.lengths, totals, blocks.part_table(totals.device),
-            levels, first, last, rows, blocks.key_blocks, blocks.queries_each, sample.each, sample.offset,
-            sample.stride,
-            depth**-0.5 * LOG2_E,
-            PARTS=blocks.parts, PADDED=parts, LANES=lanes, TILES=KEY_TILES, LEVELS=LEVELS,
-            PER_OCTAVE=LEVELS_PER_OCTAVE, **score_options(summary), num_warps=4, num_stages=score_stages(summary),
+            summary.query, square, summary.key, spread, bias, totals, blocks.part_table(totals.device), levels,
+            heads, first, last, rows, blocks.key_blocks, blocks.queries_each, sample.each, depth**-0.5 * LOG2_E,
+            TURN=sample.turn, PARTS=blocks.parts, PADDED=parts, HIGH=high, TILES=KEY_TILES, LEVELS=LEVELS,
+            SHIFT=LEVEL_SHIFT, FIRST_LEVEL=FIRST_LEVEL, **score_options(summary), num_warps=4,
+            num_stages=min(2, score_stages(summary)),
         )  # fmt: skip
     return levels
 
@@ -372,7 +375,7 @@ def _pack(
 def _pool_queries(
     x_ptr, pooled_ptr, square_ptr, start_ptr, length_ptr, x_batch, x_head, x_row, heads, rows, per_frame,
     D: tl.constexpr, BLOCK_D: tl.constexpr, SIZE: tl.constexpr, PARTS: tl.constexpr, SPECIAL: tl.constexpr,
-    MAXIMUM: tl.constexpr, SPREAD: tl.constexpr, EMULATE: tl.constexpr,
+    MAXIMUM: tl.constexpr, SPREAD: tl.constexpr, SCALE: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     """One program pools PARTS rows of scores of one head."""
     pair = tl.program_id(1).to(tl.int64)
@@ -395,7 +398,7 @@ def _pool_queries(
     within = (part < rows)[:, None] & (d < D)[None, :]
     tl.store(pooled_ptr + to, _rounded(pooled, pooled_ptr, EMULATE), mask=within)
     if SPREAD:
-        square = tl.sum(tl.reshape(x * x, [PARTS, SIZE, BLOCK_D]), 1) / tl.maximum(count, 1.0)
+        square = tl.sum(tl.reshape(x * x, [PARTS, SIZE, BLOCK_D]), 1) / tl.maximum(count, 1.0) * SCALE
         tl.store(square_ptr + to, _rounded(square, square_ptr, EMULATE), mask=within)
 
 
@@ -506,7 +509,7 @@ def _choose_row(
 
 @triton.jit
 def _scores(
-    q, square, key_ptr, spread_ptr, length_ptr, base, begin, key_blocks, scale,
+    q, square, key_ptr, spread_ptr, bias_ptr, base, begin, key_blocks, scale,
     D: tl.constexpr, BLOCK_D: tl.constexpr, TILE: tl.constexpr, SPREAD: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     """Logits of rows of scores against a tile of key blocks, base 2, with the logarithm of their tokens."""
@@ -517,20 +520,17 @@ def _scores(
     within = known[:, None] & (d < D)[None, :]
     dtype: tl.constexpr = key_ptr.dtype.element_ty
     k = as_operand(tl.load(key_ptr + at, mask=within, other=0.0), dtype, EMULATE)
-    length = tl.load(length_ptr + block, mask=known, other=0).to(tl.float32)
+    bias = tl.load(bias_ptr + block, mask=known, other=-float("inf"))
     scores = tl.dot(q, tl.trans(k), input_precision="ieee")
     if SPREAD:
         spread = as_operand(tl.load(spread_ptr + at, mask=within, other=0.0), dtype, EMULATE)
-        # half the spread over D, in the unit of q . k
-        scores += tl.dot(square, tl.trans(spread), input_precision="ieee") * (scale * 0.34657359027997264)
-    return tl.where(
-        (length > 0)[None, :], scores * scale + tl.math.log2(tl.maximum(length, 1.0))[None, :], -float("inf")
-    )
+        scores = tl.dot(square, tl.trans(spread), scores, input_precision="ieee")
+    return scores * scale + bias[None, :]
 
 
 @triton.jit(do_not_specialize=["rows", "key_blocks", "special_count"])
 def _row_totals(
-    query_ptr, square_ptr, key_ptr, spread_ptr, length_ptr, special_ptr, total_ptr,
+    query_ptr, square_ptr, key_ptr, spread_ptr, bias_ptr, special_ptr, total_ptr,
     rows, key_blocks, special_count, scale,
     D: tl.constexpr, BLOCK_D: tl.constexpr, SPREAD: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
@@ -550,7 +550,7 @@ def _row_totals(
     base = pair * key_blocks
     for begin in range(0, key_blocks, 64):
         scores = _scores(
-            q, square, key_ptr, spread_ptr, length_ptr, base, begin, key_blocks, scale, D, BLOCK_D, 64, SPREAD, EMULATE
+            q, square, key_ptr, spread_ptr, bias_ptr, base, begin, key_blocks, scale, D, BLOCK_D, 64, SPREAD, EMULATE
         )  # fmt: skip
         new_top = tl.maximum(top, tl.max(scores, 1))
         total = total * tl.math.exp2(top - new_top) + tl.sum(tl.math.exp2(scores - new_top[:, None]), 1)
@@ -568,21 +568,29 @@ def _row_totals(
     tl.store(total_ptr + pair * rows + row, top + tl.math.log2(total), mask=row < rows)
 
 
-@triton.jit(do_not_specialize=["first", "last", "rows", "key_blocks", "queries_each", "each", "offset", "stride"])
+@triton.jit(do_not_specialize=["heads", "first", "last", "rows", "key_blocks", "queries_each", "each"])
 def _share_levels(
-    query_ptr, square_ptr, key_ptr, spread_ptr, length_ptr, total_ptr, part_ptr, level_ptr,
-    first, last, rows, key_blocks, queries_each, each, offset, stride, scale,
-    PARTS: tl.constexpr, PADDED: tl.constexpr, LANES: tl.constexpr, TILES: tl.constexpr, LEVELS: tl.constexpr,
-    PER_OCTAVE: tl.constexpr, D: tl.constexpr, BLOCK_D: tl.constexpr, SPREAD: tl.constexpr, EMULATE: tl.constexpr,
+    query_ptr, square_ptr, key_ptr, spread_ptr, bias_ptr, total_ptr, part_ptr, level_ptr,
+    heads, first, last, rows, key_blocks, queries_each, each, scale,
+    TURN: tl.constexpr, PARTS: tl.constexpr, PADDED: tl.constexpr, HIGH: tl.constexpr, TILES: tl.constexpr,
+    LEVELS: tl.constexpr, SHIFT: tl.constexpr, FIRST_LEVEL: tl.constexpr,
+    D: tl.constexpr, BLOCK_D: tl.constexpr, SPREAD: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
-    """One program makes the levels of some query blocks of a sample and some tiles of key blocks, of one head."""
+    """One program makes the levels of some query blocks of a sample and some tiles of key blocks, of one head.
+
+    Rows of scores of one query block lie 8 lanes apart: there a thread holds both of them and adds without its
+    neighbours.
+    """
     pair = tl.program_id(2).to(tl.int64)
-    BLOCKS: tl.constexpr = LANES // PADDED
-    lane = tl.arange(0, LANES)
-    number = first + tl.program_id(1) * BLOCKS + lane // PADDED
-    part = lane % PADDED
+    BLOCKS: tl.constexpr = HIGH * 8
+    lane = tl.arange(0, BLOCKS * PADDED)
+    part = lane // 8 % PADDED
+    number = first + tl.program_id(1) * BLOCKS + lane // (8 * PADDED) * 8 + lane % 8
+    inside = number % each * queries_each // each
+    if TURN:
+        inside = (inside + (pair % heads).to(tl.int32) * queries_each // heads) % queries_each
     live = (number < last) & (part < PARTS)
-    row = (number // each * queries_each + offset + number % each * stride) * PARTS + part
+    row = (number // each * queries_each + inside) * PARTS + part
     d = tl.arange(0, BLOCK_D)
     at = (pair * rows + row)[:, None] * D + d[None, :]
     within = live[:, None] & (d < D)[None, :]
@@ -591,26 +599,29 @@ def _share_levels(
     square = q
     if SPREAD:
         square = as_operand(tl.load(square_ptr + at, mask=within, other=0.0), dtype, EMULATE)
-    total = tl.load(total_ptr + pair * rows + row, mask=live, other=0.0)
     tokens = tl.load(part_ptr + row, mask=live, other=0).to(tl.float32)
-    all_tokens = tl.maximum(tl.sum(tl.reshape(tokens, [BLOCKS, PADDED]), 1), 1.0)
+    together = tl.sum(tl.reshape(tokens, [HIGH, PADDED, 8]), 1)
+    together = tl.reshape(tl.broadcast_to(together[:, None, :], [HIGH, PADDED, 8]), [BLOCKS * PADDED])
+    weight = tl.math.log2(tl.maximum(tokens, 1.0)) - tl.math.log2(tl.maximum(together, 1.0))
+    shift = weight - tl.load(total_ptr + pair * rows + row, mask=live, other=0.0)
+    shift = tl.where(tokens > 0, shift, -1e30)
     out = tl.program_id(1) * BLOCKS + tl.arange(0, BLOCKS)
     to = (pair * (last - first) + out)[:, None] * key_blocks
     start = tl.program_id(0) * (64 * TILES)
     for begin in range(start, tl.minimum(start + 64 * TILES, key_blocks), 64):
         scores = _scores(
-            q, square, key_ptr, spread_ptr, length_ptr, pair * key_blocks, begin, key_blocks, scale,
+            q, square, key_ptr, spread_ptr, bias_ptr, pair * key_blocks, begin, key_blocks, scale,
             D, BLOCK_D, 64, SPREAD, EMULATE,
         )  # fmt: skip
-        weights = tl.math.exp2(scores - total[:, None]) * tokens[:, None]
-        share = tl.sum(tl.reshape(weights, [BLOCKS, PADDED, 64]), 1) / all_tokens[:, None]
-        level = tl.math.floor(tl.math.log2(tl.maximum(share, 1e-30)) * PER_OCTAVE) + (LEVELS - 1)
-        level = tl.minimum(tl.maximum(level, 0.0), LEVELS - 1.0).to(tl.int32)
+        weights = tl.math.exp2(scores + shift[:, None])
+        share = tl.reshape(tl.sum(tl.reshape(weights, [HIGH, PADDED, 8, 64]), 1), [BLOCKS, 64])
+        level = (share.to(tl.int32, bitcast=True) >> SHIFT) - FIRST_LEVEL
+        level = tl.minimum(tl.maximum(level, 0), LEVELS - 1)
         key = begin + tl.arange(0, 64)
-        length = tl.load(length_ptr + key, mask=key < key_blocks, other=0)
-        level = tl.where((length > 0)[None, :], level, -1)
-        inside = (first + out < last)[:, None] & (key < key_blocks)[None, :]
-        tl.store(level_ptr + to + key[None, :], level.to(tl.int16), mask=inside)
+        bias = tl.load(bias_ptr + key, mask=key < key_blocks, other=-float("inf"))
+        level = tl.where((bias > -1.0)[None, :], level, -1)
+        write = (first + out < last)[:, None] & (key < key_blocks)[None, :]
+        tl.store(level_ptr + to + key[None, :], level.to(tl.int16), mask=write)
 
 
 @triton.jit(do_not_specialize=["rows", "key_blocks"])

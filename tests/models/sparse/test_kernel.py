@@ -238,13 +238,14 @@ def test_wrong_input_gets_a_sentence() -> None:
         run(case, packed=replace(keys, key=keys.key[:, :, 1:]))
 
 
-def test_why_not_is_a_reason() -> None:
+def test_why_not_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     device = torch.device(DEVICE)
     assert kernel.why_not(device, torch.bfloat16, 64, 128, 64) is None
     assert "float64" in kernel.why_not(device, torch.float64, 64, 128, 64)
     assert "not 256" in kernel.why_not(device, torch.float32, 64, 128, 256)
     assert "not 24" in kernel.why_not(device, torch.float32, 64, 128, 24)
     if DEVICE == "cuda":
+        monkeypatch.setattr(kernel, "shared_limit", lambda device: 100_000)
         assert "shared memory" in kernel.why_not(device, torch.float32, 128, 128, 128)
     assert "meta" in kernel.why_not(torch.device("meta"), torch.float32, 64, 128, 64)
 

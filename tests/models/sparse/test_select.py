@@ -24,6 +24,7 @@ from manyview.models.sparse.select import (
     index_width,
     joined,
     keep_blocks,
+    level_shares,
     share_histogram,
     share_levels,
     summarize,
@@ -46,6 +47,10 @@ def summary_for(config: SparsityConfig, layout: TokenLayout, seed: int = 0, coar
     if coarse:
         return Summary(summary.query.round(), summary.key.round(), summary.lengths)
     return summary
+
+
+def every(blocks: BlockLayout, heads: int = 2) -> Tensor:
+    return Sample.every(blocks).rows(blocks, heads, torch.device("cpu"))
 
 
 def whole(config: SparsityConfig, layout: TokenLayout, summary: Summary, layer: int = 0) -> BlockIndex:
@@ -178,13 +183,14 @@ def test_levels_equal_brute_force(shape, pooling, query_blocks, seed):
     query, key = torch.randn(2, 1, 1, blocks.tokens, 4, generator=generator, dtype=torch.float64) * 2
     special = torch.randn(1, 1, layout.frames * layout.special, 4, generator=generator, dtype=torch.float64)
     summary = summarize(query, key, special, None, blocks.key_table()[1], blocks, config)
-    levels = share_levels(summary, blocks, torch.arange(blocks.query_blocks))[0, 0]
+    levels = share_levels(summary, blocks, every(blocks, 1))[0, 0]
     exact = shares(config, layout, query[0, 0], key[0, 0], special[0, 0])
     empty = blocks.key_table()[1] == 0
     assert (levels[:, empty] == -1).all() and (levels[:, ~empty] >= 0).all()
-    lower = torch.exp2((levels - LEVELS + 1).double() / 32)
-    low = (levels == 0) | (lower <= exact * (1 + 1e-9))
-    high = (levels == LEVELS - 1) | (exact < lower * 2 ** (1 / 32) * (1 + 1e-9))
+    bits = (levels + select.FIRST_LEVEL) << select.LEVEL_SHIFT
+    lower, upper = (x.to(torch.int32).view(torch.float32).double() for x in (bits, bits + (1 << select.LEVEL_SHIFT)))
+    low = (levels == 0) | (lower <= exact * (1 + 1e-6))
+    high = (levels == LEVELS - 1) | (exact < upper * (1 + 1e-6))
     inside = low & high
     assert inside[:, ~empty].all()
 
@@ -202,7 +208,7 @@ def kept_by_loops(levels: Tensor, config: SparsityConfig, blocks: BlockLayout, l
         threshold = next(t for t in range(LEVELS + 1) if sum(n >= t for n in numbers) <= budget)
         tau = taus[group[0]]
         if tau is not None:
-            mass = {n: 2 ** ((n + 1.5 - LEVELS) / 32) for n in set(numbers)}
+            mass = dict(zip(range(LEVELS), level_shares(torch.arange(LEVELS)).double().tolist(), strict=True))
             goal = tau * sum(mass[n] for n in numbers) * (1 - 1e-12)
             reach = [t for t in range(LEVELS) if sum(mass[n] for n in numbers if n >= t) >= goal]
             threshold = min(threshold, max(reach))
@@ -238,7 +244,7 @@ def test_ours_equals_brute_force(shape, changes, centroid_block, seed):
     summary = summary_for(config, layout, seed)
     index = whole(config, layout, summary)
     found = rows_of(index, blocks)
-    levels = share_levels(summary, blocks, torch.arange(blocks.query_blocks))
+    levels = share_levels(summary, blocks, every(blocks))
     for b in range(2):
         assert found[b] == kept_by_loops(levels[b], config, blocks)
     if centroid_block == 0:
@@ -261,7 +267,7 @@ def test_no_row_outgrows_its_list():
     assert index_width(blocks, replace(config, rho=0.95), 0, 2) == 8 < blocks.filled_key_blocks
     everything = torch.zeros(2, 2, dtype=torch.int32)  # a threshold that all blocks reach
     index = keep_blocks(summary, blocks, everything, 5, config, 0, blocks.query_blocks)
-    levels = share_levels(summary, blocks, torch.arange(blocks.query_blocks))
+    levels = share_levels(summary, blocks, every(blocks))
     best = levels.sort(dim=-1, descending=True, stable=True).indices[..., :5].sort(dim=-1).values
     assert flat(rows_of(index, blocks)) == best.flatten(0, 2).tolist()
     nothing = torch.full((2, 2), LEVELS, dtype=torch.int32)
@@ -276,22 +282,34 @@ def test_histogram_counts_every_pair_once():
     assert (histogram.sum(-1) == blocks.query_blocks * blocks.filled_key_blocks).all()
 
 
-@pytest.mark.parametrize("limit", [1, 600, 1200, 10**6])
+@pytest.mark.parametrize("limit", [1, 1500, 4000, 10**6])
 def test_histogram_of_long_inputs_takes_the_same_rows_of_every_frame(limit, monkeypatch):
     layout = TokenLayout(3, 2, 7, 11)
     blocks = OURS.blocks(layout)
     monkeypatch.setattr(select, "COUNTED_LEVELS", limit)
     sample = Sample.of(blocks, 4)
-    rows = sample.rows(blocks, torch.device("cpu"))
-    assert len(rows) == sample.count and rows.unique().equal(rows)
-    frames = rows.view(layout.frames, -1)
-    assert (frames // blocks.queries_each == torch.arange(3)[:, None]).all()
-    assert (frames % blocks.queries_each == frames[0]).all()
-    assert sample.count == layout.frames or sample.count * blocks.key_blocks * 4 <= 1.5 * limit
+    rows = sample.rows(blocks, 2, torch.device("cpu"))
+    assert rows.shape == (2, sample.count)
+    for of_head in rows:
+        assert len(of_head.unique()) == sample.count
+        frames = of_head.view(layout.frames, -1)
+        assert (frames // blocks.queries_each == torch.arange(3)[:, None]).all()
+        assert (frames % blocks.queries_each == frames[0] % blocks.queries_each).all()
+    assert sample.count == layout.frames or sample.count * blocks.key_blocks * 4 <= limit
+    assert (sample == Sample.every(blocks)) == (limit == 10**6) == (not sample.turn)
     histogram, counted = share_histogram(summary_for(OURS, layout), blocks)
     assert (histogram.sum(-1) == counted * blocks.filled_key_blocks).all()
     levels = share_levels(summary_for(OURS, layout), blocks, rows)
-    assert torch.equal(histogram[0, 0], levels[0, 0][levels[0, 0] >= 0].bincount(minlength=LEVELS))
+    for head in range(2):
+        found = levels[0, head]
+        assert torch.equal(histogram[0, head], found[found >= 0].bincount(minlength=LEVELS))
+
+
+def test_shares_of_levels_rise_and_lie_inside():
+    shares = level_shares(torch.arange(LEVELS))
+    assert (shares.diff() > 0).all() and 1 <= shares[-1] < 1.03 and shares[0] < 2**-31
+    found = (shares.view(torch.int32) >> select.LEVEL_SHIFT) - select.FIRST_LEVEL
+    assert torch.equal(found, torch.arange(LEVELS).int())
 
 
 @pytest.mark.parametrize(

@@ -128,11 +128,19 @@ def test_levels(pooling: str, dtype: torch.dtype, score_block: int, masked: bool
     mask = torch.rand(3, 3, 7, generator=torch.Generator().manual_seed(1)) > 0.8 if masked else None
     one = problem(replace(OURS, pooling=pooling, score_block=score_block), dtype, mask)
     summary = summary_of(one)
-    totals = kernels.row_totals(summary, one.blocks)
-    first, last = 1, 5
-    sample = Sample(2, 1, 2, 6)  # blocks 1 and 3 of every frame
-    found = kernels.share_levels_triton(summary, one.blocks, totals, first, last, sample).long()
-    expected = share_levels(summary, one.blocks, sample.rows(one.blocks, torch.device(DEVICE))[first:last])
+    bias = summary.lengths.float().log2()
+    totals = kernels.row_totals(summary, bias)
+    device = torch.device(DEVICE)
+    for sample, first, last in (
+        (Sample(2, 6, True), 1, 5),
+        (Sample.every(one.blocks), 2, one.blocks.query_blocks - 1),
+    ):
+        found = kernels.share_levels_triton(summary, one.blocks, totals, bias, first, last, sample).long()
+        expected = share_levels(summary, one.blocks, sample.rows(one.blocks, 2, device)[:, first:last])
+        assert_close_levels(found, expected, masked)
+
+
+def assert_close_levels(found: Tensor, expected: Tensor, masked: bool) -> None:
     assert torch.equal(found < 0, expected < 0)
     assert masked == bool((expected < 0).sum() > (expected.shape[2] * 6))  # three empty blocks otherwise
     assert (found - expected).abs().max() <= 1  # where a share comes within rounding of a limit
@@ -169,7 +177,7 @@ def test_lists(few: bool, threshold: int, width: int, centroid_block: int, monke
     levels = random_levels(blocks.query_blocks, blocks.key_blocks, few)
     lengths = torch.where(levels[0, 0, 0] < 0, 0, one.lengths)
     levels = levels.masked_fill(lengths == 0, -1)
-    monkeypatch.setattr(select, "share_levels", lambda summary, blocks, rows: levels[:, :, rows])
+    monkeypatch.setattr(select, "share_levels", lambda summary, blocks, rows: levels[:, :, rows[0]])
     limit = torch.full((1, 2), threshold, dtype=torch.int32, device=DEVICE)
     summary = replace(summary_of(one), lengths=lengths)
     expected = keep_blocks(summary, blocks, limit, width, config, 1, blocks.query_blocks)
