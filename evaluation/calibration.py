@@ -47,7 +47,7 @@ def calibrate(
     keeps: Sequence[float] = PROBED,
     progress: Progress | None = None,
 ) -> Calibration:
-    """The schedule that keeps a mean share `keep` of the key blocks of all layers; `base` gives the rest of the rule."""
+    """The schedule that keeps a mean share `keep` of the key blocks of all layers; `base` is the rest of the rule."""
     if not 0 < keep < 1:
         raise ValueError(f"The share of key blocks to keep must be between 0 and 1, got {keep}.")
     dense = predict(SparsityConfig(method="dense"))
