@@ -13,6 +13,8 @@ from ...models.sparse.operation import Problem, special_output
 from .clock import Cost, cost_of
 from .kernels import random_layer
 
+LONG = 600_000  # tokens
+
 
 def measure_selection(
     configs: Mapping[str, SparsityConfig],
@@ -48,8 +50,9 @@ def measure_selection(
 def measure(problem: Problem, repeats: int) -> dict[str, Any]:
     """The choice of one layer alone, its special queries, and everything together."""
     device = problem.query.device
-    few = max(1, min(repeats, 3))
-    choice = cost_of(lambda: choose(problem), device, repeats, warm_up=1)
+    long = problem.query.shape[2] > LONG  # seconds a call: once is enough
+    few = 1 if long else max(1, min(repeats, 3))
+    choice = cost_of(lambda: choose(problem), device, few if long else repeats, warm_up=1)
     special = cost_of(lambda: special_output(problem), device, few, warm_up=1)
     attend = BlockSparse(problem.config)
     density = []
@@ -57,7 +60,7 @@ def measure(problem: Problem, repeats: int) -> dict[str, Any]:
     def everything() -> None:
         density[:] = [attend(*problem.operands, _arranged(problem), problem.layer)[1]]
 
-    whole = cost_of(everything, device, few, warm_up=1)
+    whole = cost_of(everything, device, few, warm_up=0 if long else 1)
     return {
         "choice_ms": 1000 * choice.seconds,
         "choice_memory_bytes": choice.memory_bytes,

@@ -81,6 +81,7 @@ class BlockSparse:
         self.backend = backend
         self.patch_mask = patch_mask if config.own else None
         self._has_triton = importlib.util.find_spec("triton") is not None
+        self._json = json.dumps(config.to_dict())
         self._report = "dense"
 
     def __call__(
@@ -136,8 +137,7 @@ class BlockSparse:
         if backend in ("torch", "reference"):
             return RUNS[backend](self.problem(query, key, value, layout, layer))
         grid = (layout.frames, layout.special, layout.height, layout.width)
-        config = json.dumps(self.config.to_dict())
-        return gpu_operation(query, key, value, self.patch_mask, *grid, layer, config, backend)
+        return gpu_operation(query, key, value, self.patch_mask, *grid, layer, self._json, backend)
 
     def _all_dense(self, layout: TokenLayout) -> bool:
         return layout.frames * layout.tokens_per_frame < self.config.min_tokens
