@@ -20,7 +20,8 @@ from .blocks import BlockLayout, Moments, moments, pool
 from .config import SparsityConfig
 
 SCORES_AT_ONCE = 2**22  # scores held at one time; sorting them takes about 40 bytes each
-INDEX_LIMIT_BYTES = 2**28  # largest index that is handed out at once
+INDEX_LIMIT_BYTES = 2**28  # largest index that is handed out at once, unless the input is long:
+INDEX_LIMIT_PER_TOKEN = 2**10  # then so many bytes for each patch, half of what its activations take
 LEVELS = 1024  # of shares: 32 for each power of two, from 2^-32 up; the last one means all
 LEVEL_SHIFT = 18  # a level is what is left of a float32 without so many of its bits: exponent and five bits behind it
 FIRST_LEVEL = (127 << 5) - LEVELS + 1  # what level 0 leaves: all smaller shares are there too
@@ -105,8 +106,7 @@ def index_chunks(
     summary: Summary, blocks: BlockLayout, config: SparsityConfig, layer: int = 0, limit_bytes: int | None = None
 ) -> Iterator[BlockIndex]:
     """The whole choice, a piece at a time; the pieces bound the memory of the lists."""
-    limit = limit_bytes or INDEX_LIMIT_BYTES
-    pieces = index_pieces(blocks, config, layer, summary.query.shape[:2], limit)
+    pieces = index_pieces(blocks, config, layer, summary.query.shape[:2], limit_bytes)
     if not config.own:
         yield from (rank_blocks(summary, blocks, config, layer, first, last) for first, last in pieces)
         return
@@ -128,11 +128,12 @@ def index_of_rows(
 
 
 def index_pieces(
-    blocks: BlockLayout, config: SparsityConfig, layer: int, pairs: tuple[int, int], limit_bytes: int
+    blocks: BlockLayout, config: SparsityConfig, layer: int, pairs: tuple[int, int], limit_bytes: int | None = None
 ) -> list[tuple[int, int]]:
     """First row and end of the pieces whose lists stay below a limit; `pairs` are (B, heads)."""
+    limit = limit_bytes or max(INDEX_LIMIT_BYTES, INDEX_LIMIT_PER_TOKEN * blocks.tokens)
     row_bytes = 4 * pairs[0] * pairs[1] * index_width(blocks, config, layer, pairs[1])
-    rows = max(1, limit_bytes // row_bytes)
+    rows = max(1, limit // row_bytes)
     return [(first, min(first + rows, blocks.query_blocks)) for first in range(0, blocks.query_blocks, rows)]
 
 

@@ -23,7 +23,6 @@ from .config import SparsityConfig
 from .kernel import LOG2_E, Packed, Tables, as_operand, interpreted, on_device, token_row
 from .select import (
     FIRST_LEVEL,
-    INDEX_LIMIT_BYTES,
     LEVEL_SHIFT,
     LEVELS,
     BlockIndex,
@@ -142,7 +141,7 @@ def index_chunks_triton(
     are taken in another order.
     """
     batch, heads = summary.query.shape[:2]
-    pieces = index_pieces(blocks, config, layer, (batch, heads), limit_bytes or INDEX_LIMIT_BYTES)
+    pieces = index_pieces(blocks, config, layer, (batch, heads), limit_bytes)
     if not config.own:
         yield from (rank_blocks_triton(summary, blocks, config, layer, first, last) for first, last in pieces)
         return

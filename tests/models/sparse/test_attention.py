@@ -204,6 +204,7 @@ def test_index_is_handed_out_in_pieces(config, monkeypatch):
     query, key, value = operands()
     whole, density = BlockSparse(config)(query, key, value, LAYOUT, 0)
     monkeypatch.setattr(select, "INDEX_LIMIT_BYTES", 1)
+    monkeypatch.setattr(select, "INDEX_LIMIT_PER_TOKEN", 0)
     pieces, piece_density = BlockSparse(config)(query, key, value, LAYOUT, 0)
     torch.testing.assert_close(pieces, whole)
     assert torch.equal(piece_density, density)
