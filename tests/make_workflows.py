@@ -157,8 +157,8 @@ def quick_start(info: dict[str, Any]) -> Graph:
     """Sample photos to a cloud, with the bundled model."""
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model="mini")
-    images = graph.add("ManyView_LoadImages", (0, 200), (330, 330), source=SAMPLE, model=(model, 0))
-    sparsity = graph.add("ManyView_Sparsity", (0, 600), (330, 100))
+    images = graph.add("ManyView_LoadImages", (0, 250), (330, 330), source=SAMPLE, model=(model, 0))
+    sparsity = graph.add("ManyView_Sparsity", (0, 690), (330, 100))
     scene = graph.add(
         "ManyView_Reconstruct", (400, 0), (340, 420), model=(model, 0), images=(images, 0), sparsity=(sparsity, 0)
     )
@@ -181,9 +181,9 @@ def dense_against_sparse(info: dict[str, Any]) -> Graph:
     """The same views with all of attention and with a part of it."""
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model="mini")
-    images = graph.add("ManyView_LoadImages", (0, 200), (330, 330), source=SAMPLE, model=(model, 0))
+    images = graph.add("ManyView_LoadImages", (0, 250), (330, 330), source=SAMPLE, model=(model, 0))
     graph.note(
-        (0, 600),
+        (0, 690),
         (330, 330),
         "## Dense against sparse\n\nBoth rows see the same views with the same weights. The reports show the share of "
         "attention computed, seconds and memory.\n\nThe sample is small: below `min_tokens` sparse attention would not "
@@ -228,9 +228,9 @@ def video_to_colmap(info: dict[str, Any]) -> Graph:
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model="mini")
     images = graph.add(
-        "ManyView_LoadImages", (0, 200), (330, 330), source=VIDEO, limit=16, selection="even", model=(model, 0)
+        "ManyView_LoadImages", (0, 250), (330, 330), source=VIDEO, limit=16, selection="even", model=(model, 0)
     )
-    sparsity = graph.add("ManyView_Sparsity", (0, 600), (330, 100))
+    sparsity = graph.add("ManyView_Sparsity", (0, 690), (330, 100))
     scene = graph.add(
         "ManyView_Reconstruct", (400, 0), (340, 420), model=(model, 0), images=(images, 0), sparsity=(sparsity, 0)
     )
@@ -254,7 +254,7 @@ def masks(info: dict[str, Any]) -> Graph:
     """Leaving parts of the pictures out."""
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model="mini")
-    images = graph.add("ManyView_LoadImages", (0, 200), (330, 330), source=SAMPLE, model=(model, 0))
+    images = graph.add("ManyView_LoadImages", (0, 250), (330, 330), source=SAMPLE, model=(model, 0))
     mask = graph.add("ImageToMask", (400, 560), (300, 90), image=(images, 1), channel="red")
     scene = graph.add(
         "ManyView_Reconstruct", (400, 0), (340, 460), model=(model, 0), images=(images, 1), masks=(mask, 0)
@@ -264,7 +264,7 @@ def masks(info: dict[str, Any]) -> Graph:
     points = graph.add("ManyView_PointCloud", (810, 620), (340, 260), scene=(scene, 0))
     graph.add("ManyView_Preview", (810, 0), (640, 560), scene=(scene, 0), points=(points, 0))
     graph.note(
-        (0, 600),
+        (0, 690),
         (330, 330),
         "## Masks\n\nWhite pixels become points, black ones do not: people, sky, a turntable. Here the red channel "
         "stands for a mask, so that it runs as it is; put your segmentation (SAM, background removal ...) in its place.\n\n"
@@ -278,9 +278,9 @@ def big_scene(info: dict[str, Any]) -> Graph:
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model="mini", models=[VGGT])
     images = graph.add(
-        "ManyView_LoadImages", (0, 200), (330, 330), source=SAMPLE, limit=300, selection="even", model=(model, 0)
+        "ManyView_LoadImages", (0, 250), (330, 330), source=SAMPLE, limit=300, selection="even", model=(model, 0)
     )
-    sparsity = graph.add("ManyView_Sparsity", (0, 600), (330, 110), method="fast")
+    sparsity = graph.add("ManyView_Sparsity", (0, 690), (330, 110), method="fast")
     scene = graph.add(
         "ManyView_Reconstruct",
         (400, 0),
@@ -317,8 +317,8 @@ def vggt_1b(info: dict[str, Any]) -> Graph:
     """VGGT-1B on your own photos; the page offers the download."""
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model=VGGT["name"], models=[VGGT])
-    images = graph.add("ManyView_LoadImages", (0, 200), (330, 330), source=SAMPLE, model=(model, 0))
-    sparsity = graph.add("ManyView_Sparsity", (0, 600), (330, 100))
+    images = graph.add("ManyView_LoadImages", (0, 250), (330, 330), source=SAMPLE, model=(model, 0))
+    sparsity = graph.add("ManyView_Sparsity", (0, 690), (330, 100))
     scene = graph.add(
         "ManyView_Reconstruct", (400, 0), (340, 420), model=(model, 0), images=(images, 0), sparsity=(sparsity, 0)
     )

@@ -3,7 +3,7 @@
 export function addPicker(node, { addWidget, onResult, fileUrl }) {
   const box = document.createElement("div");
   box.style.cssText =
-    "display:flex;flex-direction:column;gap:6px;width:100%;height:100%;overflow:auto;box-sizing:border-box;" +
+    "display:flex;flex-direction:column;gap:6px;width:100%;height:100%;max-height:640px;overflow:auto;box-sizing:border-box;" +
     "font:11px/1.4 system-ui,sans-serif;color:var(--input-text,#ddd)";
   const hint = document.createElement("div");
   hint.textContent = "Run once, then click a place in a view to see where it looks.";

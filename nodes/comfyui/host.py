@@ -69,6 +69,7 @@ class ComfyHost:
     def make_room(self, model: dict[str, Any], needed_bytes: int) -> None:
         # Our layers are plain PyTorch, so all of the weights have to be on the device.
         management.load_models_gpu([model["patcher"]], memory_required=needed_bytes, force_full_load=True)
+        model["loaded"].model.to(self.device)  # moves nothing, but where --novram left layers behind
 
     def free_bytes(self) -> int | None:
         return int(management.get_free_memory(self.device))

@@ -41,12 +41,12 @@ class ComfyUI:
 
     def get(self, path: str) -> Any:
         """JSON of a route."""
-        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=RUN_S) as answer:
             return json.load(answer)
 
     def raw(self, path: str) -> bytes:
         """Bytes of a route."""
-        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=RUN_S) as answer:
             return answer.read()
 
     def post(self, path: str, value: Any) -> Any:
@@ -54,7 +54,7 @@ class ComfyUI:
         data = json.dumps(value).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=RUN_S) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             text = error.read()
