@@ -457,14 +457,14 @@ def uuid(name: str) -> str:
 
 
 WORKFLOWS = {
-    "1_quick_start": quick_start,
-    "2_dense_against_sparse": dense_against_sparse,
-    "3_video_to_colmap": video_to_colmap,
-    "4_masks": masks,
-    "5_big_scene": big_scene,
-    "6_vggt_1b": vggt_1b,
+    "1 Quick Start": quick_start,
+    "2 Dense against Sparse": dense_against_sparse,
+    "3 Video to COLMAP": video_to_colmap,
+    "4 Masks": masks,
+    "5 Big Scene": big_scene,
+    "6 VGGT-1B": vggt_1b,
 }
-NEEDS_DOWNLOAD = {"6_vggt_1b"}
+NEEDS_DOWNLOAD = {"6 VGGT-1B"}
 
 
 def files() -> dict[Path, dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import runpy
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_runs(comfyui, maker: dict, name: str) -> None:
 def test_templates_and_blueprint_are_offered(comfyui) -> None:
     assert sorted(comfyui.get("/workflow_templates")["My-Pack.v1.2"]) == NAMES
     for name in NAMES:
-        place = f"/api/workflow_templates/My-Pack.v1.2/{name}"
+        place = f"/api/workflow_templates/My-Pack.v1.2/{quote(name)}"
         assert comfyui.get(f"{place}.json")["nodes"] and comfyui.raw(f"{place}.jpg").startswith(b"\xff\xd8")
     blueprints = comfyui.get("/global_subgraphs")
     ours = [number for number, each in blueprints.items() if each["name"] == "Photos to Point Cloud"]
