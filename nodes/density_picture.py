@@ -19,7 +19,8 @@ def density_picture(density: np.ndarray, title: str = "Share of query-key pairs 
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     draw.text((LEFT, 12), f"{title}: {100 * density.mean():.1f} %", INK, font)
     draw.text((LEFT, 36), "heads", INK, font)
-    draw.text((LEFT + heads * step + 10, 36), "mean", INK, font)
+    bars = LEFT + max(heads * step, 60) + 10
+    draw.text((bars, 36), "mean", INK, font)
     colours = colorize(density, STOPS)
     for layer in range(layers):
         top = TOP + layer * step
@@ -28,9 +29,8 @@ def density_picture(density: np.ndarray, title: str = "Share of query-key pairs 
             left = LEFT + head * step
             draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), tuple(colours[layer, head].tolist()))
         mean = float(density[layer].mean())
-        left = LEFT + heads * step + 10
-        draw.rectangle((left, top + 5, left + BAR * mean, top + CELL - 6), STOPS[2])
-        draw.text((left + BAR * mean + 4, top + CELL / 2), f"{100 * mean:.0f} %", INK, font, anchor="lm")
+        draw.rectangle((bars, top + 5, bars + BAR * mean, top + CELL - 6), STOPS[2])
+        draw.text((bars + BAR * mean + 4, top + CELL / 2), f"{100 * mean:.0f} %", INK, font, anchor="lm")
     _scale(draw, font, LEFT, height - BOTTOM + 12)
     return np.array(sheet)
 

@@ -36,7 +36,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if listed[0].returncode:
         pytest.skip("not a git checkout")
     names = set(listed[0].stdout.splitlines()) - set(listed[1].stdout.splitlines())
-    target = tmp_path_factory.mktemp("custom_nodes") / "My-Pack.v1.2"
+    target = tmp_path_factory.mktemp("custom_nodes") / "My-Pack_2"
     for name in sorted(names):
         if (ROOT / name).exists():  # not one that is being removed
             (target / name).parent.mkdir(parents=True, exist_ok=True)

@@ -157,14 +157,14 @@ def quick_start(info: dict[str, Any]) -> Graph:
     """Sample photos to a cloud, with the bundled model."""
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model="mini")
-    images = graph.add("ManyView_LoadImages", (0, 250), (330, 330), source=SAMPLE, model=(model, 0))
-    sparsity = graph.add("ManyView_Sparsity", (0, 690), (330, 100))
+    images = graph.add("ManyView_LoadImages", (0, 260), (330, 330), source=SAMPLE, model=(model, 0))
+    sparsity = graph.add("ManyView_Sparsity", (0, 790), (330, 100))
     scene = graph.add(
         "ManyView_Reconstruct", (400, 0), (340, 420), model=(model, 0), images=(images, 0), sparsity=(sparsity, 0)
     )
-    points = graph.add("ManyView_PointCloud", (400, 500), (340, 260), scene=(scene, 0), confidence_percentile=20.0)
-    graph.add("ManyView_Preview", (810, 0), (720, 640), scene=(scene, 0), points=(points, 0))
-    graph.add("ManyView_ExportPointCloud", (810, 700), (340, 230), scene=(scene, 0), points=(points, 0))
+    points = graph.add("ManyView_PointCloud", (810, 0), (340, 280), scene=(scene, 0), confidence_percentile=20.0)
+    graph.add("ManyView_Preview", (1220, 0), (760, 720), scene=(scene, 0), points=(points, 0))
+    graph.add("ManyView_ExportPointCloud", (810, 420), (340, 260), scene=(scene, 0), points=(points, 0))
     graph.note(
         (0, -330),
         (740, 270),
@@ -181,9 +181,9 @@ def dense_against_sparse(info: dict[str, Any]) -> Graph:
     """The same views with all of attention and with a part of it."""
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model="mini")
-    images = graph.add("ManyView_LoadImages", (0, 250), (330, 330), source=SAMPLE, model=(model, 0))
+    images = graph.add("ManyView_LoadImages", (0, 260), (330, 330), source=SAMPLE, model=(model, 0))
     graph.note(
-        (0, 690),
+        (0, 790),
         (330, 330),
         "## Dense against sparse\n\nBoth rows see the same views with the same weights. The reports show the share of "
         "attention computed, seconds and memory.\n\nThe sample is small: below `min_tokens` sparse attention would not "
@@ -201,7 +201,7 @@ def dense_against_sparse(info: dict[str, Any]) -> Graph:
             images=(images, 0),
             sparsity=(sparsity, 0),
         )
-        points = graph.add("ManyView_PointCloud", (790, top), (330, 280), scene=(scene, 0))
+        points = graph.add("ManyView_PointCloud", (800, top), (330, 300), scene=(scene, 0))
         graph.add(
             "ManyView_SparsityReport",
             (1750, top),
@@ -228,17 +228,17 @@ def video_to_colmap(info: dict[str, Any]) -> Graph:
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model="mini")
     images = graph.add(
-        "ManyView_LoadImages", (0, 250), (330, 330), source=VIDEO, limit=16, selection="even", model=(model, 0)
+        "ManyView_LoadImages", (0, 260), (330, 330), source=VIDEO, limit=16, selection="even", model=(model, 0)
     )
-    sparsity = graph.add("ManyView_Sparsity", (0, 690), (330, 100))
+    sparsity = graph.add("ManyView_Sparsity", (0, 790), (330, 100))
     scene = graph.add(
         "ManyView_Reconstruct", (400, 0), (340, 420), model=(model, 0), images=(images, 0), sparsity=(sparsity, 0)
     )
     points = graph.add(
-        "ManyView_PointCloud", (400, 500), (340, 260), scene=(scene, 0), confidence_percentile=30.0, max_points=200_000
+        "ManyView_PointCloud", (810, 0), (340, 280), scene=(scene, 0), confidence_percentile=30.0, max_points=200_000
     )
-    graph.add("ManyView_Preview", (810, 0), (640, 560), scene=(scene, 0), points=(points, 0))
-    graph.add("ManyView_ExportCOLMAP", (810, 620), (340, 220), scene=(scene, 0), points=(points, 0), colmap_text=True)
+    graph.add("ManyView_Preview", (1220, 0), (760, 720), scene=(scene, 0), points=(points, 0))
+    graph.add("ManyView_ExportCOLMAP", (810, 420), (340, 240), scene=(scene, 0), points=(points, 0), colmap_text=True)
     graph.note(
         (0, -300),
         (740, 240),
@@ -254,17 +254,17 @@ def masks(info: dict[str, Any]) -> Graph:
     """Leaving parts of the pictures out."""
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model="mini")
-    images = graph.add("ManyView_LoadImages", (0, 250), (330, 330), source=SAMPLE, model=(model, 0))
-    mask = graph.add("ImageToMask", (400, 560), (300, 90), image=(images, 1), channel="red")
+    images = graph.add("ManyView_LoadImages", (0, 260), (330, 330), source=SAMPLE, model=(model, 0))
+    mask = graph.add("ImageToMask", (400, 820), (340, 90), image=(images, 1), channel="red")
     scene = graph.add(
         "ManyView_Reconstruct", (400, 0), (340, 460), model=(model, 0), images=(images, 1), masks=(mask, 0)
     )
-    shown = graph.add("MaskToImage", (400, 700), (300, 60), mask=(mask, 0))
-    graph.add("PreviewImage", (400, 810), (340, 300), images=(shown, 0), title="White is used")
-    points = graph.add("ManyView_PointCloud", (810, 620), (340, 260), scene=(scene, 0))
-    graph.add("ManyView_Preview", (810, 0), (640, 560), scene=(scene, 0), points=(points, 0))
+    shown = graph.add("MaskToImage", (400, 970), (340, 60), mask=(mask, 0))
+    graph.add("PreviewImage", (810, 420), (340, 300), images=(shown, 0), title="White is used")
+    points = graph.add("ManyView_PointCloud", (810, 0), (340, 280), scene=(scene, 0))
+    graph.add("ManyView_Preview", (1220, 0), (760, 720), scene=(scene, 0), points=(points, 0))
     graph.note(
-        (0, 690),
+        (0, 790),
         (330, 330),
         "## Masks\n\nWhite pixels become points, black ones do not: people, sky, a turntable. Here the red channel "
         "stands for a mask, so that it runs as it is; put your segmentation (SAM, background removal ...) in its place.\n\n"
@@ -278,9 +278,9 @@ def big_scene(info: dict[str, Any]) -> Graph:
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model="mini", models=[VGGT])
     images = graph.add(
-        "ManyView_LoadImages", (0, 250), (330, 330), source=SAMPLE, limit=300, selection="even", model=(model, 0)
+        "ManyView_LoadImages", (0, 260), (330, 330), source=SAMPLE, limit=300, selection="even", model=(model, 0)
     )
-    sparsity = graph.add("ManyView_Sparsity", (0, 690), (330, 110), method="fast")
+    sparsity = graph.add("ManyView_Sparsity", (0, 790), (330, 110), method="fast")
     scene = graph.add(
         "ManyView_Reconstruct",
         (400, 0),
@@ -292,15 +292,15 @@ def big_scene(info: dict[str, Any]) -> Graph:
     )
     points = graph.add(
         "ManyView_PointCloud",
-        (400, 540),
-        (340, 260),
+        (810, 0),
+        (340, 280),
         scene=(scene, 0),
         confidence_percentile=40.0,
         max_points=3_000_000,
     )
-    graph.add("ManyView_Preview", (810, 0), (640, 560), scene=(scene, 0), points=(points, 0))
-    graph.add("ManyView_ExportPointCloud", (810, 620), (340, 230), scene=(scene, 0), points=(points, 0))
-    graph.add("PreviewAny", (1170, 620), (280, 230), source=(scene, 7), title="Report")
+    graph.add("ManyView_Preview", (1220, 0), (760, 720), scene=(scene, 0), points=(points, 0))
+    graph.add("ManyView_ExportPointCloud", (810, 420), (340, 260), scene=(scene, 0), points=(points, 0))
+    graph.add("PreviewAny", (810, 780), (340, 230), source=(scene, 7), title="Report")
     graph.note(
         (0, -350),
         (740, 290),
@@ -317,13 +317,13 @@ def vggt_1b(info: dict[str, Any]) -> Graph:
     """VGGT-1B on your own photos; the page offers the download."""
     graph = Graph(info)
     model = graph.add("ManyView_LoadModel", (0, 0), (330, 150), model=VGGT["name"], models=[VGGT])
-    images = graph.add("ManyView_LoadImages", (0, 250), (330, 330), source=SAMPLE, model=(model, 0))
-    sparsity = graph.add("ManyView_Sparsity", (0, 690), (330, 100))
+    images = graph.add("ManyView_LoadImages", (0, 260), (330, 330), source=SAMPLE, model=(model, 0))
+    sparsity = graph.add("ManyView_Sparsity", (0, 790), (330, 100))
     scene = graph.add(
         "ManyView_Reconstruct", (400, 0), (340, 420), model=(model, 0), images=(images, 0), sparsity=(sparsity, 0)
     )
-    points = graph.add("ManyView_PointCloud", (400, 500), (340, 260), scene=(scene, 0))
-    graph.add("ManyView_Preview", (810, 0), (720, 640), scene=(scene, 0), points=(points, 0))
+    points = graph.add("ManyView_PointCloud", (810, 0), (340, 280), scene=(scene, 0))
+    graph.add("ManyView_Preview", (1220, 0), (760, 720), scene=(scene, 0), points=(points, 0))
     graph.note(
         (0, -300),
         (740, 240),
@@ -428,7 +428,7 @@ class Boundary:
             "links": [],
             "version": 0.4,
             "definitions": {"subgraphs": [definition]},
-            "extra": {},
+            "extra": {"BlueprintDescription": description, "BlueprintSearchAliases": ["vggt", "pi3", "photogrammetry"]},
         }
 
     def _outer(self, number: str, name: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-PACK = "My-Pack.v1.2"  # ComfyUI serves no web files of folders whose name has a space (aiohttp 3.14)
+PACK = "My-Pack_2"  # ComfyUI itself serves no scripts to a name with a space, and no help to one with a dot
 START_S, RUN_S = 180, 300
 
 

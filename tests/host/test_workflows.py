@@ -41,9 +41,9 @@ def test_runs(comfyui, maker: dict, name: str) -> None:
 
 
 def test_templates_and_blueprint_are_offered(comfyui) -> None:
-    assert sorted(comfyui.get("/workflow_templates")["My-Pack.v1.2"]) == NAMES
+    assert sorted(comfyui.get("/workflow_templates")["My-Pack_2"]) == NAMES
     for name in NAMES:
-        place = f"/api/workflow_templates/My-Pack.v1.2/{quote(name)}"
+        place = f"/api/workflow_templates/My-Pack_2/{quote(name)}"
         assert comfyui.get(f"{place}.json")["nodes"] and comfyui.raw(f"{place}.jpg").startswith(b"\xff\xd8")
     blueprints = comfyui.get("/global_subgraphs")
     ours = [number for number, each in blueprints.items() if each["name"] == "Photos to Point Cloud"]
