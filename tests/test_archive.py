@@ -28,7 +28,7 @@ OS_CALLS = {
     "putenv",
     "environ",
 }
-SCRIPT = re.compile(r"\beval\(|new Function\(|\.connect\(|https?://(?!www\.w3\.org)|document\.write\(|XMLHttpRequest")
+SCRIPT = re.compile(r"\beval\(|new Function\(|\.connect\(|https?://(?!www\.w3\.org)[a-z0-9]|document\.write\(|XMLHttpRequest")
 MOST_BYTES = 100_000_000
 
 

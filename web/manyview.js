@@ -22,6 +22,10 @@ app.registerExtension({
     } else if (node.comfyClass === "ManyView_SparsityReport") {
       const { addPicker } = await import(new URL("picker.mjs", import.meta.url));
       addPicker(node, { addWidget, onResult, fileUrl });
+    } else if (node.comfyClass === "ManyView_Preview") {
+      const { addViewer } = await import(new URL("preview.mjs", import.meta.url));
+      const language = app.extensionManager.setting.get("Comfy.Locale") ?? "en";
+      addViewer(node, { addWidget, onResult, fileUrl, language, isDark: isDark(document.body) });
     }
   },
 });
@@ -49,6 +53,12 @@ function onResult(node, show) {
     before?.apply(this, arguments);
     show(output);
   };
+}
+
+// Whether the page's theme is a dark one.
+function isDark(element) {
+  const [red, green, blue] = getComputedStyle(element).backgroundColor.match(/[\d.]+/g).map(Number);
+  return 0.3 * red + 0.6 * green + 0.1 * blue < 128;
 }
 
 function showText(node) {

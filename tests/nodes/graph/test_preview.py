@@ -13,10 +13,11 @@ from manyview.nodes.point_cloud import point_cloud
 def test_points_and_cameras_are_files_of_the_temp_folder(host: FolderHost, scene: Packet) -> None:
     cloud = point_cloud(scene_of(scene), max_points=50)
     result = run_preview(host, scene=scene, points=points_packet(cloud))
-    ply, cameras = (host.temp_folder / each["filename"] for each in result.ui["manyview_preview"])
+    shown = result.ui["manyview_preview"]
+    ply, cameras = (host.temp_folder / each["subfolder"] / each["filename"] for each in shown)
     assert ply.read_bytes().startswith(b"ply") and result.ui["text"] == [f"{len(cloud)} points, 3 cameras"]
-    views = json.loads(cameras.read_text())["views"]
-    assert [view["name"] for view in views] == scene["names"] and np.shape(views[0]["pose"]) == (4, 4)
+    views = json.loads(cameras.read_text())["cameras"]
+    assert [view["name"] for view in views] == scene["names"] and np.shape(views[0]["camera_to_world"]) == (4, 4)
 
 
 def test_without_points_those_of_the_usual_filters(host: FolderHost, scene: Packet) -> None:
