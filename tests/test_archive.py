@@ -28,7 +28,10 @@ OS_CALLS = {
     "putenv",
     "environ",
 }
-SCRIPT = re.compile(r"\beval\(|new Function\(|\.connect\(|https?://(?!www\.w3\.org)[a-z0-9]|document\.write\(|XMLHttpRequest")
+SCRIPT = re.compile(
+    r"\beval\(|new Function\(|\.connect\(|document\.write\(|XMLHttpRequest|WebSocket"
+    r"""|(fetch|import|from|src|href|url)\s*[(=]?\s*["'`]?https?://(?!www\.w3\.org)"""  # nothing from elsewhere
+)
 MOST_BYTES = 100_000_000
 
 

@@ -14,13 +14,14 @@ export function addViewer(node, { addWidget, onResult, fileUrl, language, isDark
 
   let isReady = false;
   let shown = null; // the files of the newest result
+  let seen = null; // which scene they are of: another filter of the same scene leaves the view where it is
   const show = () => {
     if (!isReady || !shown) return;
-    frame.contentWindow.postMessage({ manyview: "load", ...shown, keepView: true }, window.location.origin);
+    frame.contentWindow.postMessage({ manyview: "load", ...shown }, window.location.origin);
   };
   const listen = ({ source, origin, data }) => {
     if (source !== frame.contentWindow || origin !== window.location.origin || data?.manyview !== "event") return;
-    if (data.name === "ready") {
+    if (data.event === "ready") {
       isReady = true; // again after the page has moved the frame, which starts it anew
       show();
     }
@@ -34,7 +35,9 @@ export function addViewer(node, { addWidget, onResult, fileUrl, language, isDark
   onResult(node, (output) => {
     if (!output?.manyview_preview) return;
     const [cloud, cameras] = output.manyview_preview.map(fileUrl);
-    shown = { cloud, cameras };
+    const [scene] = output.manyview_scene;
+    shown = { cloud, cameras, keepView: scene === seen };
+    seen = scene;
     show();
   });
 }

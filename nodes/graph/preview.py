@@ -1,5 +1,7 @@
 """The node that shows points and cameras on the page."""
 
+import hashlib
+
 from ...scene.export.viewer import write_viewer
 from .host import Host, Result, entry, temporary
 from .output import cloud_for
@@ -13,4 +15,6 @@ def run_preview(host: Host, *, scene: dict, points: dict | None = None) -> Resul
     folder = temporary(host, "")
     write_viewer(cloud, found, folder, progress=host.progress)
     shown = [entry(host, folder / name) for name in ("points.ply", "cameras.json")]
-    return Result((), {"manyview_preview": shown, "text": [f"{len(cloud):,} points, {len(found)} cameras"]})
+    same = hashlib.sha256(found.world_to_camera.tobytes()).hexdigest()  # as long as it stays, so does the viewer's view
+    text = f"{len(cloud):,} points, {len(found)} cameras"
+    return Result((), {"manyview_preview": shown, "manyview_scene": [same], "text": [text]})

@@ -4,6 +4,7 @@ Screenshots go into the folder that MANYVIEW_SCREENSHOTS names, to be looked at.
 """
 
 import base64
+import io
 import json
 import os
 import runpy
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 HERE = Path(__file__).resolve().parents[1]
 PACK = "/My-Pack_2/"
@@ -66,6 +69,18 @@ class Page:
         folder = os.environ.get("MANYVIEW_SCREENSHOTS")
         if folder:
             self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+    def colourful(self, selector: str) -> float:
+        """Share of an element's pixels that are no grey: a viewer without a cloud shows none."""
+        self.js(
+            "(s) => { const n = app.graph.nodes.find(n => n.type == 'ManyView_Preview'); app.canvas.ds.scale = 1;"
+            "app.canvas.ds.offset = [80 - n.pos[0], 110 - n.pos[1]]; app.canvas.setDirty(true, true) }"
+        )
+        self.page.wait_for_timeout(4000)
+        picture = Image.open(io.BytesIO(self.page.locator(selector).first.screenshot())).convert("RGB")
+        pixels = np.asarray(picture).astype(int)
+        self.shot("viewer")
+        return float((pixels.max(-1) - pixels.min(-1) > 40).mean())
 
     @property
     def ours(self) -> list[str]:
@@ -137,6 +152,7 @@ def test_runs_by_the_button(page: Page, vue: bool) -> None:
     page.shot(f"quick_start_{'vue' if vue else 'classic'}")
     shown = page.js("() => [...document.querySelectorAll('pre')].map(e => e.textContent).join('\\n')")
     assert f"{views} frames of 224 x 168 pixels" in shown and "points" in shown and "files in" in shown
+    assert page.colourful("iframe[title='Point cloud and cameras']") > 0.1
     values = page.js("() => app.graph.serialize().nodes.find(n => n.type == 'ManyView_PointCloud').widgets_values")
     assert values[0] == 20 and len(values) == 9  # what we show on a node is not saved with it
 

@@ -105,12 +105,18 @@ def test_viewer_loads_every_result(page: Any, files: dict, scene: Reconstruction
     address = page.locator("iframe").get_attribute("src")
     assert "/extensions/Any-Name/viewer.html" in address and "lang=ja" in address and "theme=dark" in address
     page.evaluate(
-        "window.loaded = []; addEventListener('message', e => e.data.name == 'loaded' && loaded.push(e.data.state))"
+        "window.loaded = []; addEventListener('message', e => e.data.event == 'loaded' && loaded.push(e.data.state))"
     )
     finish(page, text=["a result without files changes nothing"])
-    for number in (1, 2):
-        finish(page, manyview_preview=[entry("points.ply"), entry("cameras.json")])
+    views = []
+    for number, key in enumerate(("a", "a", "b"), start=1):
+        finish(page, manyview_preview=[entry("points.ply"), entry("cameras.json")], manyview_scene=[key])
         page.wait_for_function("(n) => loaded.length == n", arg=number)
+        views.append(page.evaluate("loaded.at(-1).view.position"))
+        if number == 1:  # the user looks from somewhere else
+            page.evaluate("frames[0].postMessage({manyview: 'view', side: 'top'}, location.origin)")
+            page.wait_for_timeout(1500)
+    assert views[1] != views[0] and views[2] == pytest.approx(views[0], rel=1e-3)
     assert page.evaluate("loaded[1].points") == len(point_cloud(scene)) and page.evaluate("loaded[1].cameras") == 3
     assert page.evaluate("[node.widgets.length, node.widgets[0].serialize]") == [1, False]
     page.evaluate("node.onRemoved()")

@@ -20,6 +20,14 @@ def test_points_and_cameras_are_files_of_the_temp_folder(host: FolderHost, scene
     assert [view["name"] for view in views] == scene["names"] and np.shape(views[0]["camera_to_world"]) == (4, 4)
 
 
+def test_another_filter_of_a_scene_is_told_from_another_scene(host: FolderHost, scene: Packet) -> None:
+    points = points_packet(point_cloud(scene_of(scene), max_points=20))
+    first, again = run_preview(host, scene=scene), run_preview(host, scene=scene, points=points)
+    assert first.ui["manyview_scene"] == again.ui["manyview_scene"]
+    scene["world_to_camera"] = scene["world_to_camera"] + 1
+    assert run_preview(host, scene=scene).ui["manyview_scene"] != first.ui["manyview_scene"]
+
+
 def test_without_points_those_of_the_usual_filters(host: FolderHost, scene: Packet) -> None:
     count = len(point_cloud(scene_of(scene)))
     assert run_preview(host, scene=scene).ui["text"] == [f"{count:,} points, 3 cameras"]
