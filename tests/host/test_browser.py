@@ -73,7 +73,7 @@ class Page:
     def colourful(self, selector: str) -> float:
         """Share of an element's pixels that are no grey: a viewer without a cloud shows none."""
         self.js(
-            "(s) => { const n = app.graph.nodes.find(n => n.type == 'ManyView_Preview'); app.canvas.ds.scale = 1;"
+            "() => { const n = app.graph.nodes.find(n => n.type == 'ManyView_Preview'); app.canvas.ds.scale = 1;"
             "app.canvas.ds.offset = [80 - n.pos[0], 110 - n.pos[1]]; app.canvas.setDirty(true, true) }"
         )
         self.page.wait_for_timeout(4000)
