@@ -121,6 +121,7 @@ def base(archive: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFacto
     for name in ("custom_nodes", "input", "output", "temp", "user", "models/manyview"):
         (base / name).mkdir(parents=True)
     shutil.copytree(archive, base / "custom_nodes" / PACK)
+    shutil.copytree(Path(__file__).parent / "breaking_pack", base / "custom_nodes" / "breaking_pack")
     shutil.copy(tiny_model, base / "models" / "manyview" / "tiny.safetensors")
     random = np.random.default_rng(0)
     for number, size in enumerate([(80, 60), (80, 60), (60, 80)]):

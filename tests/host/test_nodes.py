@@ -213,6 +213,15 @@ def test_names_that_are_not_offered_are_refused(comfyui, graph, source: str) -> 
     assert answer["node_errors"]["images"]["errors"][0]["type"] == "value_not_in_list"
 
 
+def test_running_out_of_memory_says_what_would_fit_and_comfyui_goes_on(comfyui, graph) -> None:
+    prompt = graph(scene={"model": ["broken", 0]})
+    prompt["broken"] = {"class_type": "TestBreakMemory", "inputs": {"model": ["model", 0]}}
+    run = comfyui.run(prompt)
+    assert run.status == "error" and run.error.startswith("Out of memory: 3 views of 112 x 84 pixels need about")
+    assert "What should fit: " in run.error and "Traceback" not in run.error
+    assert comfyui.run(graph()).status == "success"
+
+
 def test_cancel(comfyui, graph) -> None:
     prompt = graph(model={"model": "mini"}, images={"source": "sample scene of ManyView", "resolution": 518})
     prompt_id = comfyui.queue(prompt)
