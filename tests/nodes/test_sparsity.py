@@ -76,7 +76,7 @@ def test_one_loaded_model_serves_all_settings(model, photos: Path) -> None:
     np.testing.assert_array_equal(plain.depth, dense.depth)
     assert plain.density is None and "100 % of all pairs" in report_text(dense)
 
-    chosen = replace(sparsity(method="fast", min_tokens=0), query_block=16, key_block=8)
+    chosen = replace(sparsity(method="fast", min_tokens=0), query_block=16, key_block=8, score_block=16)
     sparse = reconstruct(model, images, sparsity=chosen, backend="reference")
     assert sparse.density.shape == (4, 2) and 0.1 < sparse.density.mean() < 0.6
     assert sparse.settings["attention"] == "reference (as asked for)"
