@@ -69,7 +69,7 @@ class ScanNet50:
         title="ScanNet-50, long sequences",
         source=SOURCE + "; scans in ROOT/scans/<scene>/<scene>_vh_clean_2.ply, or beside the frames",
         licence=LICENCE,
-        frames="50 scenes that FastVGGT's authors list (frames/scannet50.json), their rule of frames; 40 of the scenes "
+        frames="50 scenes listed in a public fork of FastVGGT (frames/scannet50.json), its rule of frames; 40 of them "
         "are in the training data of VGGT and Pi3",
     )
     rules = ScoringRules(("scannet50",))
