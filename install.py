@@ -3,6 +3,7 @@
     python install.py          report what is present and what optional parts would add; installs nothing
     python install.py demo     make .venv, install what is needed, reconstruct the bundled sample into output/demo
     python install.py test     the same, then formatting, linter and tests
+    python install.py kernels  which attention kernels work here, and how to get the others; installs nothing
 
 ComfyUI-Manager runs this file without arguments after a clone: that touches nothing. Run again, demo and test skip
 what is already done. With --here they use the Python that runs this file instead of .venv, adding only what is missing.
@@ -48,11 +49,13 @@ class InstallError(Exception):
 def main(argv=None):
     """Run the part the command line asks for and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="?", choices=["demo", "test"], help="nothing: only a report")
+    parser.add_argument("part", nargs="?", choices=["demo", "test", "kernels"], help="nothing: only a report")
     parser.add_argument("--here", action="store_true", help="use the Python that runs this file, not .venv")
     arguments = parser.parse_args(argv)
     if arguments.part is None:
         return report()
+    if arguments.part == "kernels":
+        return report_kernels()
     try:
         check_python()
         sys.stdout.reconfigure(line_buffering=True)  # keeps our lines in order with those of pip and the tests
@@ -115,6 +118,70 @@ def installed_version(name):
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+# --- kernels --------------------------------------------------------------------------------------------------------
+
+TORCH_FACTS = """
+import sys, torch
+gpu = torch.cuda.is_available()
+arch = "".join(map(str, torch.cuda.get_device_capability())) if gpu else "-"
+name = torch.cuda.get_device_name() if gpu else "no CUDA GPU"
+tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+print(torch.__version__, torch.version.cuda or "-", arch, torch._C._GLIBCXX_USE_CXX11_ABI, tag, name.replace(" ", "_"))
+"""
+KERNELS = {
+    "triton": "our own kernels; on Linux PyTorch brings it, on Windows: pip install triton-windows",
+    "flash_attn.cute.interface": "flash-attn-4, for blocks of 192 x 128 on Hopper and Blackwell GPUs",
+    "block_sparse_attn": "block-sparse-attn of the MIT Han Lab, for blocks of 128 x 128",
+}
+
+
+def report_kernels():
+    """Say which kernels import here, and what to type for the others; None is needed."""
+    facts = output_of([sys.executable, "-c", TORCH_FACTS])
+    if facts is None:
+        print("PyTorch does not import with this Python, so no kernel can; see python install.py")
+        return 1
+    torch, cuda, arch, abi, tag, gpu = facts.split()
+    print(f"PyTorch {torch}, CUDA {cuda}, {gpu.replace('_', ' ')}{'' if arch == '-' else f' (sm_{arch})'}\n")
+    works = {}
+    for module, purpose in KERNELS.items():
+        works[module] = output_of([sys.executable, "-c", f"import torch, {module}"]) is not None
+        print(f"  {'imports' if works[module] else 'absent ':8} {module.split('.')[0]:18} {purpose}")
+    print("\nNone of them is needed: without them attention is computed by plain PyTorch, more slowly.")
+    if cuda == "-":
+        print("This PyTorch has no CUDA, so there is nothing to add.")
+        return 0
+    if not works["flash_attn.cute.interface"]:
+        print("\nflash-attn-4 (Hopper, Blackwell):")
+        print(f'    "{sys.executable}" -m pip install --pre "flash-attn-4{"[cu13]" if cuda.startswith("13") else ""}"')
+    if not works["block_sparse_attn"]:
+        print_block_sparse_attn(torch, cuda, arch, abi, tag)
+    return 0
+
+
+def print_block_sparse_attn(torch, cuda, arch, abi, tag):
+    """How to come by a package that is not on PyPI."""
+    platform = "win_amd64" if sys.platform == "win32" else "linux_x86_64"
+    short = ".".join(torch.split("+")[0].split(".")[:2])
+    wheel = f"block_sparse_attn-*+cu{cuda.split('.')[0]}torch{short}cxx11abi{abi.upper()}-{tag}-{tag}-{platform}.whl"
+    print("\nblock-sparse-attn is not on PyPI. A wheel that fits here is called")
+    print(f"    {wheel}")
+    nvcc = shutil.which("nvcc")
+    found = nvcc or "not found here"
+    print(f"To build one: a C++ compiler, nvcc of CUDA {cuda.split('.')[0]} ({found}), some 20 minutes:")
+    print("    git clone --recursive https://github.com/mit-han-lab/Block-Sparse-Attention")
+    print("    cd Block-Sparse-Attention")
+    print(f'    set BLOCK_SPARSE_ATTN_CUDA_ARCHS to "{"80" if arch == "-" else arch}" and MAX_JOBS to 4, then')
+    print(f'    "{sys.executable}" -m pip install --no-build-isolation .')
+    print("Then run this again: it says whether the result imports.")
+
+
+def output_of(command):
+    """What a command prints; None if it fails."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return done.stdout if done.returncode == 0 else None
 
 
 # --- the environment ------------------------------------------------------------------------------------------------

@@ -147,3 +147,34 @@ def test_a_browser_is_looked_for_by_the_names_the_tests_know(
     monkeypatch.setattr(install.shutil, "which", lambda name: "/usr/bin/x" if name == "msedge" else None)
     install.get_browser()
     assert not no_browser
+
+
+def test_kernels_that_are_here(install, capsys: pytest.CaptureFixture) -> None:
+    assert install.main(["kernels"]) == 0
+    shown = capsys.readouterr().out
+    assert "PyTorch" in shown and "block_sparse_attn" in shown and not install.asked
+    assert "nothing to add" in shown or "pip install" in shown
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_kernels_for_a_gpu(
+    install, present: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def output_of(command: list[str]) -> str | None:
+        if command[-1] == install.TORCH_FACTS:
+            return "2.11.0+cu130 13.0 90 True cp312 NVIDIA_H100"
+        return "" if present or command[-1].endswith("triton") else None
+
+    monkeypatch.setattr(install, "output_of", output_of)
+    assert install.main(["kernels"]) == 0
+    shown = capsys.readouterr().out
+    assert "NVIDIA H100 (sm_90)" in shown
+    assert ("flash-attn-4[cu13]" in shown) != present
+    assert ("+cu13torch2.11cxx11abiTRUE-cp312-cp312-" in shown) != present
+    assert ('BLOCK_SPARSE_ATTN_CUDA_ARCHS to "90"' in shown) != present
+
+
+def test_kernels_without_torch(install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(install, "output_of", lambda command: None)
+    assert install.main(["kernels"]) == 1
+    assert "PyTorch does not import" in capsys.readouterr().out
