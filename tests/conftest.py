@@ -1,6 +1,7 @@
 """Registers the checkout as the package `manyview` and offers what several tests need."""
 
 import importlib.util
+import os
 import runpy
 import shutil
 import subprocess
@@ -8,6 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+# Without a GPU the kernels run through Triton's interpreter, which has to be said before anything imports Triton.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 UNTRACKED = ["--cached", "--others", "--exclude-standard"]  # what is about to be committed counts as well

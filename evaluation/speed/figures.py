@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..style import MARKERS, Plot, colour, new_figure
+from ..style import MARKERS, Plot, colour, new_figure, style
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -15,6 +15,7 @@ def kernel_label(row: Mapping[str, Any]) -> str:
     return row["kernel"] + (f" {row['blocks'][0]} x {row['blocks'][1]}" if row["blocks"] else "")
 
 
+@style()
 def kernel_figure(rows: Rows, conditions: str) -> Plot:
     """Bars of effective TFLOP/s, a group for each kernel."""
     rows = [row for row in rows if "tflops" in row]
@@ -35,10 +36,12 @@ def kernel_figure(rows: Rows, conditions: str) -> Plot:
     axes.set_yticks([place + 0.4 - height / 2 for place in range(len(labels))], labels)
     axes.invert_yaxis()
     axes.set_xlabel("kept operations over time, TFLOP/s")
-    axes.legend(loc="lower right")
+    axes.grid(axis="y", visible=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(keeps))
     return Plot(figure, "kernels", f"Speed of attention kernels on one layer. {conditions}")
 
 
+@style()
 def selection_figure(rows: Rows, conditions: str) -> Plot:
     """Time and memory of the choice against the number of frames."""
     rows = [row for row in rows if "choice_ms" in row]
