@@ -10,7 +10,7 @@ from PIL import Image
 from manyview import commands
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"
-QUICK = EXAMPLES / "1_quick_start.json"
+QUICK = EXAMPLES / "1 Quick Start.json"
 SMALL = ("--set", "load images.limit=2", "--set", "load images.resolution=112")
 
 
