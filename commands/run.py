@@ -4,7 +4,7 @@ FILE is what ComfyUI's page or its Export (API) saved, or a PNG or GLB that carr
 the few core nodes that they need can run; others are listed, and then nothing is run. Files are read from --input
 and written to --out alone.
 
-  python . run example_workflows/1_quick_start.json
+  python . run "example_workflows/1 Quick Start.json"
   python . run mine.json --input . --set "load images.source=photos" --set sparsity.method=fast --out results
   python . run mine.json --list
 

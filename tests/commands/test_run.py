@@ -74,7 +74,7 @@ def test_list_and_check(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypat
     assert "Node 5 (Point Cloud)\n    confidence_percentile = 20.0\n" in shown
     assert 'reduce = "voxel"   one of voxel, random' in shown
     assert run(QUICK, "--check") == 0
-    assert "1_quick_start.json: 7 nodes, nothing wrong." in capsys.readouterr().out
+    assert "1 Quick Start.json: 7 nodes, nothing wrong." in capsys.readouterr().out
     assert run(QUICK, "--check", "--set", "5.max_points=0") == commands.BAD_INPUT
     assert "Node 5 (Point Cloud): max_points is 0" in capsys.readouterr().err
     assert files(tmp_path) == [], "looking writes nothing"

@@ -88,7 +88,7 @@ def comparable(prompt: dict) -> dict:
 
 
 def test_graphs_are_what_the_page_sends(page: Any) -> None:
-    start = json.loads((HERE.parent / "example_workflows" / "1_quick_start.json").read_text(encoding="utf-8"))
+    start = json.loads((HERE.parent / "example_workflows" / "1 Quick Start.json").read_text(encoding="utf-8"))
     known, saved = kinds(), {}
     for name, code in CASES.items():
         open_workflow(page, start)

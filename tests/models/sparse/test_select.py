@@ -93,7 +93,8 @@ def ranked(scores: list[float], least: int, tau: float | None) -> list[int]:
 @settings(deadline=None, max_examples=60)
 @given(
     st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5)),
-    st.sampled_from([(0.5, None), (None, 0.6), (0.8, 0.4), (0.95, None), (1.0, 0.0)]),
+    # no share of equal blocks is a mass exactly: there float32 and float64 may round to different sides
+    st.sampled_from([(0.5, None), (None, 0.6018), (0.8, 0.4013), (0.95, None), (1.0, 0.0)]),
     st.sampled_from(["avg", "max"]),
     st.booleans(),
     st.integers(0, 99),
