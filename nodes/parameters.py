@@ -21,6 +21,7 @@ class Parameter:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     advanced: bool = False
+    step: float = 0.01  # between the values that a number input of a graph offers
 
 
 RESIZE_CHOICES = ("keep", "crop", "pad", "square", "pi3")
@@ -208,6 +209,19 @@ EXPORT = (
     ),
 )
 
+SET_SCALE = (
+    Parameter(
+        "measured",
+        "float",
+        1.0,
+        "A length as it measures in the scene, such as the viewer shows between two points.",
+        minimum=1e-6,
+        maximum=1e6,
+        step=0.0001,
+    ),
+    Parameter("meters", "float", 1.0, "How long that really is, in metres.", minimum=1e-6, maximum=1e6, step=0.0001),
+)
+
 TABLES = {
     "load_images": LOAD_IMAGES,
     "load_model": LOAD_MODEL,
@@ -215,6 +229,7 @@ TABLES = {
     "reconstruct": RECONSTRUCT,
     "point_cloud": POINT_CLOUD,
     "export": EXPORT,
+    "set_scale": SET_SCALE,
 }
 UNSET = frozenset(entry.name for table in TABLES.values() for entry in table if entry.default is None)
 """Options that may be left out; an input of a graph shows that as 0 or nothing."""

@@ -12,6 +12,8 @@ const TEXT_NODES = [
   "ManyView_ExportPointCloud",
   "ManyView_ExportCOLMAP",
   "ManyView_DepthMaps",
+  "ManyView_SetScale",
+  "ManyView_Compare",
 ];
 
 app.registerExtension({

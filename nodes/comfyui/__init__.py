@@ -6,6 +6,7 @@ from .export import Cameras, DepthMaps, ExportCOLMAP, ExportPointCloud
 from .host import register_model_folder
 from .loading import LoadImages, LoadModel, Sparsity
 from .reconstruct import Reconstruct
+from .scenes import Compare, SetScale
 from .view import MakePointCloud, Preview, SparsityReport
 
 
@@ -28,4 +29,6 @@ class ManyViewExtension(ComfyExtension):
             DepthMaps,
             Cameras,
             SparsityReport,
+            SetScale,
+            Compare,
         ]

@@ -49,4 +49,4 @@ def widget(parameter: Parameter) -> Any:
         # The page lets an input named seed change after each run, unless it is told not to.
         shared["control_after_generate"] = False if parameter.name == "seed" else None
         return io.Int.Input(parameter.name, **shared)
-    return io.Float.Input(parameter.name, step=0.01, **shared)
+    return io.Float.Input(parameter.name, step=parameter.step, **shared)

@@ -42,6 +42,13 @@ class LoadImages(io.ComfyNode):
                 ),
                 *widgets(parameters.LOAD_IMAGES, without=("masks",)),
                 Model.Input("model", optional=True, tooltip="Gives the resolution and patch size of this model."),
+                io.Combo.Input(
+                    "masks",
+                    options=loading.mask_folders(ComfyHost()),
+                    default=loading.NO_MASKS,
+                    optional=True,
+                    tooltip="A folder of masks named like the photos, below ComfyUI's input folder; black is left out.",
+                ),
             ],
             outputs=[
                 Views.Output(display_name="views", tooltip="For Sparse VGGT Inference: images, names, original sizes."),

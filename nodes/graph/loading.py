@@ -17,12 +17,17 @@ from .packets import image_of, views_packet
 logger = logging.getLogger(__name__)
 
 SAMPLES = {"sample scene of ManyView": "", "sample video of ManyView": "walk.mp4"}  # in the folder sample/
-NO_SCHEDULE = "none"
+NO_SCHEDULE = NO_MASKS = "none"
 
 
 def image_sources(host: Host) -> list[str]:
     """What Load Images offers: the bundled samples, then folders and videos of the input folder."""
     return [*SAMPLES, *host.input_sources()]
+
+
+def mask_folders(host: Host) -> list[str]:
+    """What Load Images offers as masks: nothing, then folders of the input folder."""
+    return [NO_MASKS, *(name for name in host.input_sources() if (host.input_folder / name).is_dir())]
 
 
 def model_names(host: Host) -> list[str]:
@@ -35,23 +40,33 @@ def schedule_names(host: Host) -> list[str]:
     return [name for name in host.model_files() if name.endswith(".json")] or [NO_SCHEDULE]
 
 
-def run_load_images(host: Host, *, source: str, model: dict | None = None, **options: Any) -> Result:
+def run_load_images(
+    host: Host, *, source: str, model: dict | None = None, masks: str | None = None, **options: Any
+) -> Result:
     """(views, images, masks, names): a folder or a video as the views of one scene."""
     loaded = model["loaded"] if model else None
-    views = load_images(source_path(host, source), model=loaded, **given(options), progress=host.progress)
+    folder = mask_folder(host, masks)
+    path = source_path(host, source)
+    views = load_images(path, model=loaded, masks=folder, **given(options), progress=host.progress)
     for _, reason in views.skipped:
         logger.warning(reason)
-    masks = torch.ones(views.images.shape[:3]) if views.masks is None else torch.from_numpy(views.masks).float()
+    use = torch.ones(views.images.shape[:3]) if views.masks is None else torch.from_numpy(views.masks).float()
     lines = [*views.names, *(f"left out: {reason}" for name, reason in views.skipped if name not in views.names)]
     ui = {"text": ["\n".join([f"{len(views)} views", *lines[len(views) :]])]}
-    return Result((views_packet(views), image_of(views.images), masks, "\n".join(views.names)), ui)
+    return Result((views_packet(views), image_of(views.images), use, "\n".join(views.names)), ui)
 
 
-def fingerprint_images(host: Host, *, source: str, **options: Any) -> str:
-    """Changes when a file of the source is added, removed, renamed or written."""
-    path = source_path(host, source)
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+def fingerprint_images(host: Host, *, source: str, masks: str | None = None, **options: Any) -> str:
+    """Changes when a file of the source, or a mask, is added, removed, renamed or written."""
+    paths = [source_path(host, source), mask_folder(host, masks)]
+    places = [Path(path) for path in paths if path is not None]
+    files = [file for path in places for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     return repr([(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()])
+
+
+def mask_folder(host: Host, masks: str | None) -> str | None:
+    """The folder of a name that Load Images offered as masks; None for none."""
+    return None if masks in (None, NO_MASKS) else str(inside(host.input_folder, masks))
 
 
 def source_path(host: Host, source: str) -> Path:

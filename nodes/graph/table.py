@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import cameras, inference, loading, maps, output, preview, sparsity_report
+from . import cameras, inference, loading, maps, output, preview, scenes, sparsity_report
 from .host import Host, Result
 
 
@@ -28,10 +28,13 @@ NODES: dict[str, GraphNode] = {
     "ManyView_DepthMaps": GraphNode(maps.run_depth_maps),
     "ManyView_Cameras": GraphNode(cameras.run_cameras),
     "ManyView_SparsityReport": GraphNode(sparsity_report.run_sparsity_report),
+    "ManyView_SetScale": GraphNode(scenes.run_set_scale),
+    "ManyView_Compare": GraphNode(scenes.run_compare),
 }
 
 LIVE_OPTIONS: dict[tuple[str, str], Callable[[Host], list[str]]] = {
     ("ManyView_LoadImages", "source"): loading.image_sources,
+    ("ManyView_LoadImages", "masks"): loading.mask_folders,
     ("ManyView_LoadModel", "model"): loading.model_names,
     ("ManyView_Sparsity", "method.schedule"): loading.schedule_names,
 }

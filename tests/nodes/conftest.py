@@ -2,8 +2,9 @@
 
 import asyncio
 import importlib
+import runpy
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,12 @@ def nodes(comfyui, tmp_path: Path, tiny_model: Path, photos: Path) -> dict:
 def fresh_nodes(comfyui, tmp_path: Path) -> dict:
     """Node classes by id in a ComfyUI that was just installed."""
     return node_classes(comfyui, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_scene() -> Callable:
+    """A function that makes reconstructions of a room with known geometry, as tests/scene uses them."""
+    return runpy.run_path(str(Path(__file__).parents[1] / "scene" / "conftest.py"))["room_reconstruction"]
 
 
 def node_classes(comfyui, base: Path) -> dict:

@@ -10,6 +10,7 @@ from manyview.nodes.load_images import load_images
 from manyview.nodes.load_model import load_model
 from manyview.nodes.point_cloud import point_cloud
 from manyview.nodes.reconstruct import reconstruct
+from manyview.nodes.set_scale import set_scale
 from manyview.nodes.sparsity import sparsity
 from manyview.scene import pointcloud
 from manyview.scene.images import BLEND
@@ -21,6 +22,7 @@ TABLES = {
     reconstruct: parameters.RECONSTRUCT,
     point_cloud: parameters.POINT_CLOUD,
     export: parameters.EXPORT,
+    set_scale: parameters.SET_SCALE,
 }
 
 

@@ -22,6 +22,24 @@ def test_images_of_a_folder(host: FolderHost, photos: Path, caplog: pytest.LogCa
     assert "broken.jpg" in result.ui["text"][0] and "broken.jpg" in caplog.text
 
 
+def test_masks_of_a_folder(host: FolderHost, photos: Path) -> None:
+    photos.rename(host.input_folder / "photos")
+    (host.input_folder / "cut").mkdir()
+    (host.input_folder / "clip.mp4").touch()
+    assert loading.mask_folders(host) == ["none", "cut", "photos"]
+    before = loading.fingerprint_images(host, source="photos", masks="cut")
+    mask = Image.new("L", (80, 60))
+    mask.paste(255, (0, 0, 40, 60))
+    mask.save(host.input_folder / "cut" / "photo_0.png")
+    assert loading.fingerprint_images(host, source="photos", masks="cut") != before
+    use = loading.run_load_images(host, source="photos", resolution=112, masks="cut").outputs[2]
+    assert use[0, :, :50].min() == 1 and use[0, :, 60:].max() == 0 and use[1].min() == 1
+    for nothing in (None, "none"):
+        assert loading.run_load_images(host, source="photos", resolution=112, masks=nothing).outputs[2][0].min() == 1
+    with pytest.raises(ValueError, match="leads out"):
+        loading.run_load_images(host, source="photos", masks="../elsewhere")
+
+
 def test_sample_of_the_pack(host: FolderHost) -> None:
     assert loading.image_sources(host) == list(loading.SAMPLES)
     for source in loading.SAMPLES:
