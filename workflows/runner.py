@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..nodes.graph.host import Host, Result
@@ -77,18 +78,20 @@ class Runner:
             self.host.check_cancelled()
             node = graph[number]
             keys[number] = self._key(number, node, found[node.class_type], keys)
-            done[number] = self._kept(number, node, keys[number]) or self._run(
-                number, node, found[node.class_type], done, keys[number], on_start
-            )
-        self.results.trim(keep=set(keys.values()))
+            kind, key = found[node.class_type], keys[number]
+            done[number] = self._kept(number, node, kind, key) or self._run(number, node, kind, done, key, on_start)
+        for results in filter(None, (self.results, self.shared)):
+            results.trim(keep=set(keys.values()))
         return done
 
     def _store(self, node: Node) -> Results:
         return self.shared if self.shared is not None and node.class_type in self.sharing else self.results
 
-    def _kept(self, number: str, node: Node, key: str) -> Done | None:
+    def _kept(self, number: str, node: Node, kind: NodeKind, key: str) -> Done | None:
         kept = self._store(node).get(key)
-        return None if kept is None else Done(number, node, *kept, seconds=0.0, kept=True)
+        if kept is None or any(not path.exists() for path in files_of(kept[0], kind)):
+            return None
+        return Done(number, node, *kept, seconds=0.0, kept=True)
 
     def _run(
         self,
@@ -145,6 +148,17 @@ class Runner:
                 files = fingerprint(self.host, **nested(values, kind))
         text = json.dumps([node.class_type, values, links, files], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def files_of(outputs: tuple[list[Any], ...], kind: NodeKind) -> list[Path]:
+    """The files and folders that outputs name: paths, and text of outputs that are called folder."""
+    named = zip(kind.outputs, outputs, strict=True)
+    return [
+        Path(value)
+        for (name, _), values in named
+        for value in values
+        if isinstance(value, Path) or (name == "folder" and isinstance(value, str) and value)
+    ]
 
 
 def nested(inputs: Mapping[str, Any], kind: NodeKind) -> dict[str, Any]:

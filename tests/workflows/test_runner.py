@@ -1,6 +1,7 @@
 """Running graphs: results that nothing has changed are kept, lists are mapped, failures name the node."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,16 @@ def test_only_what_changed_runs_again(host: FolderHost, graph: Graph) -> None:
     assert watched.again(changed(graph, "3", **{"method.rho": 0.25})) == ["3", "4", "5", "6", "7"]
     host.input_folder.joinpath("photos", "photo_0.jpg").touch()
     assert watched.again(graph) == ["2", "4", "5", "6", "7"]
+
+
+def test_results_whose_files_are_gone_are_made_again(host: FolderHost, graph: Graph) -> None:
+    watched = Watched(host)
+    done = watched.run(graph)
+    assert watched.again(graph) == []
+    shutil.rmtree(done["7"].value())
+    assert watched.again(graph) == ["7"]
+    done["5"].value(1).unlink()
+    assert watched.again(graph) == ["5"], "what came of it is still there"
 
 
 def test_equal_nodes_run_once(host: FolderHost, graph: Graph) -> None:

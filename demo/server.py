@@ -1,0 +1,74 @@
+"""What all visitors share: queues, models, limits."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..workflows.problem import Cancelled
+from . import views
+from .jobs import Job, Jobs
+from .sessions import Sessions
+
+logger = logging.getLogger(__name__)
+LOOK_S = 0.15  # between two looks at a job
+
+
+@dataclass
+class Server:
+    """jobs run the network, one at a time; quick work and downloads have queues of their own."""
+
+    sessions: Sessions
+    root: Path  # where everything lies that is deleted in the end
+    allow_downloads: bool = True
+    jobs: Jobs = field(default_factory=Jobs)
+    quick: Jobs = field(default_factory=Jobs)
+    downloads: Jobs = field(default_factory=Jobs)
+
+    @property
+    def uploads(self) -> Path:
+        """Where gradio puts what visitors send."""
+        return self.root / "gradio"
+
+    @property
+    def answers(self) -> Path:
+        """Where files of the endpoint wait to be fetched."""
+        return self.root / "gradio" / "answers"
+
+
+async def follow(jobs: Jobs, job: Job) -> AsyncIterator[str]:
+    """The status of a job whenever it changes, until it is over; then what it raised.
+
+    Whoever stops to listen stops the job.
+    """
+    shown = ""
+    try:
+        while not job.is_over:
+            html = views.status(job, jobs.ahead(job))
+            if html != shown:
+                yield html
+                shown = html
+            await asyncio.sleep(LOOK_S)
+    finally:
+        if not job.is_over:
+            jobs.cancel(job)
+    if job.error is not None:
+        raise job.error
+
+
+async def result_of(jobs: Jobs, job: Job) -> object:
+    """What a job gives, without looking; Cancelled if it was."""
+    async for _ in follow(jobs, job):
+        pass
+    if job.result is None and job.error is None:
+        raise Cancelled
+    return job.result
+
+
+def sentence(error: BaseException) -> str:
+    """What to tell a visitor of an error; what is not meant for people is logged and told as such."""
+    if isinstance(error, ValueError | OSError | ImportError | MemoryError) and str(error).strip():
+        return str(error)
+    logger.error("unexpected error in the demo", exc_info=error)
+    return f"Something went wrong that should not ({type(error).__name__}); the program's output says more."

@@ -1,0 +1,113 @@
+"""Events of the page about the visitor, their photos and the words beside controls."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..nodes.graph.loading import SAMPLES
+from .controls import METHOD_FIELDS
+from .display import photo_list
+from .panels import Page
+from .server import Server, sentence
+from .sessions import Session
+from .settings import SPARSITY, known
+from .texts import is_here, method_text, model_text
+
+QUIET = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+WARNINGS = 5  # shown one by one
+
+
+class Visits:
+    """What happens before a run."""
+
+    def __init__(self, server: Server, page: Page) -> None:
+        self.server, self.page = server, page
+
+    def connect(self, blocks: gr.Blocks) -> None:
+        """Tie the functions to the page."""
+        page, photos = self.page, [self.page.photos]
+        blocks.load(self.arrive, None, [page.photos, page.model_text, page.download], **QUIET)
+        blocks.unload(self.leave)
+        page.photos.added(self.add_files, None, photos, **QUIET)
+        page.photos.arranged(self.arrange, None, photos, **QUIET)
+        page.photos.cleared(self.clear, None, photos, **QUIET)
+        page.sample.click(self.take_sample(0), None, photos, **QUIET)
+        page.sample_video.click(self.take_sample(1), None, photos, **QUIET)
+        for part in (page.photos, page.viewer, page.viewer_a, page.viewer_b):
+            part.refused(self.refuse, None, None, **QUIET)
+        model = page.controls.of("model", "model")
+        model.change(self.tell_model, model, [page.model_text, page.download], **QUIET)
+        for group in ("sparsity", "against"):
+            method = page.controls.of(group, "method")
+            outputs = [page.parts[f"{group}_text"], *page.parts[f"{group}_fields"]]
+            method.change(self.tell_method, method, outputs, **QUIET)
+
+    def session(self, request: gr.Request) -> Session:
+        """The visitor's session."""
+        try:
+            return self.server.sessions.of(request.session_hash)
+        except ValueError as error:
+            raise gr.Error(str(error)) from error
+
+    def arrive(self, request: gr.Request) -> tuple[Any, ...]:
+        return photo_list(self.session(request)), *self.tell_model("mini")
+
+    def leave(self, request: gr.Request) -> None:
+        self.server.sessions.close(request.session_hash)
+
+    def add_files(self, event: gr.EventData, request: gr.Request) -> str:
+        session = self.session(request)
+        try:
+            files = [(self.uploaded(str(each["path"])), str(each["name"])) for each in event.files]
+            add = session.photos.add_masks if event.kind == "masks" else session.photos.add
+            problems = add(files)
+        except (ValueError, OSError) as error:
+            raise gr.Error(sentence(error)) from error
+        for problem in problems[:WARNINGS]:
+            gr.Warning(problem)
+        return photo_list(session)
+
+    def uploaded(self, path: str) -> Path:
+        """A file that gradio has just taken in; ValueError for any other path that a page may send."""
+        found = Path(path).resolve()
+        if not found.is_relative_to(self.server.uploads.resolve()) or not found.is_file():
+            raise ValueError("This file has not been uploaded; choose it again.")
+        return found
+
+    def arrange(self, event: gr.EventData, request: gr.Request) -> str:
+        session = self.session(request)
+        try:
+            session.photos.arrange([str(each) for each in event.order])
+        except ValueError as error:
+            raise gr.Error(str(error)) from error
+        return photo_list(session)
+
+    def clear(self, request: gr.Request) -> str:
+        session = self.session(request)
+        session.photos.clear()
+        return photo_list(session)
+
+    def take_sample(self, place: int) -> Callable[[gr.Request], str]:
+        """An event that takes one of the samples."""
+
+        def take(request: gr.Request) -> str:
+            session = self.session(request)
+            session.photos.take_sample(list(SAMPLES)[place])
+            return photo_list(session)
+
+        return take
+
+    def refuse(self, event: gr.EventData) -> None:
+        """A message that a script of the page has for the visitor."""
+        raise gr.Error(str(event.text)[:500])
+
+    def tell_model(self, model: str) -> tuple[str, Any]:
+        folder = self.server.sessions.model_folder
+        missing = self.server.allow_downloads and not is_here(model, folder)
+        return model_text(model, folder), gr.update(visible=missing)
+
+    def tell_method(self, method: str) -> list[Any]:
+        there = {each.name for each in known()[SPARSITY].present({"method": method})}
+        return [method_text(method), *(gr.update(visible=name in there) for name in METHOD_FIELDS)]
