@@ -21,25 +21,25 @@ TITLES = {
     DIFFERENCE: "Difference",
 }
 
-BOXES = {
-    MODEL: Box(0, 0, 330, 190),
-    IMAGES: Box(0, 250, 330, 440),
-    SPARSITY: Box(0, 750, 330, 230),
-    SCENE: Box(400, 0, 340, 520),
-    SCALE: Box(400, 580, 340, 130),
-    POINTS: Box(400, 770, 340, 360),
-    PREVIEW: Box(810, 0, 720, 700),
-    EXPORT: Box(810, 770, 340, 300),
-    COLMAP: Box(1190, 770, 340, 240),
-    DEPTH: Box(1190, 1070, 340, 240),
-    SPARSITY_B: Box(0, 1260, 330, 230),
-    SCENE_B: Box(400, 1260, 340, 520),
-    POINTS_B: Box(0, 1550, 330, 360),
-    COMPARE: Box(400, 1840, 340, 200),
-    PREVIEW_B: Box(810, 1440, 720, 600),
-    DIFFERENCE: Box(0, 1970, 330, 300),
+BOXES = {  # with room for what nodes show below their widgets
+    MODEL: Box(0, 0, 330, 150),
+    IMAGES: Box(0, 260, 330, 360),
+    SPARSITY: Box(0, 820, 330, 200),
+    SCENE: Box(400, 0, 340, 420),
+    SCALE: Box(400, 680, 340, 110),
+    DEPTH: Box(400, 900, 340, 220),
+    POINTS: Box(810, 0, 340, 280),
+    EXPORT: Box(810, 420, 340, 240),
+    COLMAP: Box(810, 800, 340, 200),
+    PREVIEW: Box(1220, 0, 760, 720),
+    SPARSITY_B: Box(0, 1300, 330, 200),
+    SCENE_B: Box(400, 1300, 340, 420),
+    COMPARE: Box(400, 1980, 340, 130),
+    POINTS_B: Box(810, 1300, 340, 280),
+    DIFFERENCE: Box(810, 1720, 340, 400),
+    PREVIEW_B: Box(1220, 1300, 760, 720),
 }
-COMPARED = (Box(-20, 1190, 1570, 1100), "Compared with", "#8a6d3b")
+COMPARED = (Box(-20, 1220, 2020, 1000), "Compared with", "#8a6d3b")
 NOTE = (
     Box(0, -260, 740, 200),
     "## ManyView\n\nThese are the settings of the demo. Put your photos into ComfyUI's `input` folder, press R, and "

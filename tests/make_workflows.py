@@ -190,6 +190,7 @@ def dense_against_sparse(info: dict[str, Any]) -> Graph:
         "be faster and stays dense, so it is set to 1 here. With hundreds of views leave it at 0.\n\n*Sparsity Report*: "
         "click a place in a view and run again to see where it looks.",
     )
+    scenes = []
     rows = (("Dense", 0, {"method": "dense"}), ("Sparse", 1040, {"method": "balanced", "method__min_tokens": 1}))
     for title, top, chosen in rows:
         sparsity = graph.add("ManyView_Sparsity", (400, top), (330, 110), title=f"Sparsity Control ({title})", **chosen)
@@ -201,6 +202,7 @@ def dense_against_sparse(info: dict[str, Any]) -> Graph:
             images=(images, 0),
             sparsity=(sparsity, 0),
         )
+        scenes.append(scene)
         points = graph.add("ManyView_PointCloud", (800, top), (330, 300), scene=(scene, 0))
         graph.add(
             "ManyView_SparsityReport",
@@ -218,6 +220,8 @@ def dense_against_sparse(info: dict[str, Any]) -> Graph:
             points=(points, 0),
             title=f"Preview ({title})",
         )
+    compare = graph.add("ManyView_Compare", (0, 1230), (330, 200), scene=(scenes[1], 0), reference=(scenes[0], 0))
+    graph.add("PreviewImage", (0, 1490), (330, 330), images=(compare, 0), title="Depth difference: red is most")
     graph.group("Dense: all pairs of tokens", (385, -70, 1860, 1010), "#3f789e")
     graph.group("Sparse: the blocks that matter", (385, 970, 1860, 1010), "#8a6d3b")
     return graph

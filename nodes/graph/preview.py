@@ -3,6 +3,7 @@
 import hashlib
 
 from ...scene.export.viewer import write_viewer
+from ..set_scale import meters_per_unit
 from .host import Host, Result, entry, temporary
 from .output import cloud_for
 from .packets import scene_of
@@ -13,7 +14,7 @@ def run_preview(host: Host, *, scene: dict, points: dict | None = None) -> Resul
     found = scene_of(scene)
     cloud = cloud_for(found, points)
     folder = temporary(host, "")
-    write_viewer(cloud, found, folder, progress=host.progress)
+    write_viewer(cloud, found, folder, meters_per_unit=meters_per_unit(found), progress=host.progress)
     shown = [entry(host, folder / name) for name in ("points.ply", "cameras.json")]
     same = hashlib.sha256(found.world_to_camera.tobytes()).hexdigest()  # as long as it stays, so does the viewer's view
     text = f"{len(cloud):,} points, {len(found)} cameras"

@@ -7,6 +7,7 @@ import numpy as np
 from manyview.nodes.graph.host import FolderHost
 from manyview.nodes.graph.packets import Packet, points_packet, scene_of
 from manyview.nodes.graph.preview import run_preview
+from manyview.nodes.graph.scenes import run_set_scale
 from manyview.nodes.point_cloud import point_cloud
 
 
@@ -26,6 +27,14 @@ def test_another_filter_of_a_scene_is_told_from_another_scene(host: FolderHost, 
     assert first.ui["manyview_scene"] == again.ui["manyview_scene"]
     scene["world_to_camera"] = scene["world_to_camera"] + 1
     assert run_preview(host, scene=scene).ui["manyview_scene"] != first.ui["manyview_scene"]
+
+
+def test_a_metric_scene_measures_in_metres(host: FolderHost, scene: Packet) -> None:
+    metric = run_set_scale(host, scene=scene, measured=1.0, meters=2.0).outputs[0]
+    for given, expected in ((scene, None), (metric, 1.0)):
+        shown = run_preview(host, scene=given).ui["manyview_preview"][1]
+        cameras = json.loads((host.temp_folder / shown["subfolder"] / shown["filename"]).read_text())
+        assert cameras["meters_per_unit"] == expected
 
 
 def test_without_points_those_of_the_usual_filters(host: FolderHost, scene: Packet) -> None:
