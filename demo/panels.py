@@ -93,7 +93,10 @@ def _sparsity(page: Page, group: str, title: str, schedules: list[str]) -> None:
     )
     page.controls.add(group, "method", dropdown)
     page.parts[f"{group}_text"] = gr.HTML(method_text(start), elem_id=f"{group}-text", elem_classes="mv-note")
-    fields = page.controls.make(group, names.SPARSITY, *METHOD_FIELDS, visible=False)
+    there = {each.name for each in names.known()[names.SPARSITY].present({"method": start})}
+    fields = []
+    for name in METHOD_FIELDS:
+        fields += page.controls.make(group, names.SPARSITY, name, visible=name in there)
     fields[0].choices = [(name, name) for name in schedules]
     page.parts[f"{group}_fields"] = fields
 

@@ -18,6 +18,10 @@ from .texts import FORMATS
 from .work import Outcome
 
 STAGES = {"scene": "cameras and points"}
+SAME = (
+    '<p class="mv-quiet">Both runs computed all of attention, so they do not differ. A scene as small as this one is '
+    "computed whole unless <b>Dense below</b> at the left is set to 1.</p>"
+)
 CAMERA_COLUMNS = ["view", "name", "x", "y", "z", "qx", "qy", "qz", "qw", "focal x", "focal y", "width", "height"]
 
 
@@ -116,8 +120,9 @@ def comparison(outcome: Outcome) -> str:
         for name, values in rows
     )
     head = "".join(f"<th>{title}</th>" for title, _ in columns)
+    note = SAME if first.density is None and second.density is None else ""
     return (
-        f'<div class="mv-compare"><table class="mv-facts"><tr><th></th>{head}</tr>{body}</table>'
+        f'<div class="mv-compare"><table class="mv-facts"><tr><th></th>{head}</tr>{body}</table>{note}'
         f"<h4>Difference</h4>{_differences(found)}</div>"
     )
 
