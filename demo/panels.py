@@ -1,4 +1,4 @@
-"""The parts of the page: what there is, not what it does (events.py)."""
+"""The parts of the page: what there is, not what it does (visits.py, runs.py, exchange.py)."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,11 +64,16 @@ def _inputs(page: Page, models: list[str], schedules: list[str]) -> None:
     with gr.Row():
         parts["sample"] = gr.Button("Sample scene", size="sm", elem_id="sample")
         parts["sample_video"] = gr.Button("Sample video", size="sm", elem_id="sample-video")
+    with gr.Column(elem_id="run-bar"):
+        with gr.Row():
+            parts["run"] = gr.Button("Reconstruct", variant="primary", size="lg", elem_id="run", scale=3)
+            parts["cancel"] = gr.Button("Cancel", size="lg", elem_id="cancel", interactive=False, scale=1, min_width=90)
+        parts["status"] = gr.HTML(views.status(None), elem_id="status")
     with gr.Group():
         controls.add(
             "model", "model", gr.Dropdown(models, value="mini", label="Model", elem_id="model", filterable=False)
         )
-        parts["model_text"] = gr.HTML(elem_id="model-text", elem_classes="mv-note")
+        parts["model_text"] = gr.HTML(elem_id="model-text", elem_classes="mv-note mv-inside")
         parts["download"] = gr.Button("Download this model", visible=False, size="sm", elem_id="download")
     with gr.Group():
         _sparsity(page, "sparsity", "Attention", schedules)
@@ -78,11 +83,6 @@ def _inputs(page: Page, models: list[str], schedules: list[str]) -> None:
     with gr.Accordion("Precision and points", open=False):
         controls.make("model", names.MODEL, "precision")
         controls.make("inference", names.RECONSTRUCT, *names.INFERENCE)
-    with gr.Column(elem_id="run-bar"):
-        with gr.Row():
-            parts["run"] = gr.Button("Reconstruct", variant="primary", size="lg", elem_id="run", scale=3)
-            parts["cancel"] = gr.Button("Cancel", size="lg", elem_id="cancel", interactive=False, scale=1, min_width=90)
-        parts["status"] = gr.HTML(views.status(None), elem_id="status")
 
 
 def _sparsity(page: Page, group: str, title: str, schedules: list[str]) -> None:
@@ -92,7 +92,7 @@ def _sparsity(page: Page, group: str, title: str, schedules: list[str]) -> None:
         list(parameters.SPARSITY_CHOICES), value=start, label=title, elem_id=f"{group}-method", filterable=False
     )
     page.controls.add(group, "method", dropdown)
-    page.parts[f"{group}_text"] = gr.HTML(method_text(start), elem_id=f"{group}-text", elem_classes="mv-note")
+    page.parts[f"{group}_text"] = gr.HTML(method_text(start), elem_id=f"{group}-text", elem_classes="mv-note mv-inside")
     there = {each.name for each in names.known()[names.SPARSITY].present({"method": start})}
     fields = []
     for name in METHOD_FIELDS:
@@ -184,13 +184,13 @@ def _workflow_tab(page: Page) -> None:
     parts = page.parts
     with gr.Tab("Workflow", id="workflow"):
         gr.Markdown(
-            "These settings as a **ComfyUI workflow**: save it, open it in ComfyUI, and back. A GLB made here, and "
-            "pictures that ComfyUI saved, carry one as well."
+            "These settings as a **ComfyUI workflow**: save it, open it in ComfyUI, and back. It opens JSON files, "
+            "a GLB made here, and pictures that ComfyUI saved: those carry a workflow inside."
         )
         with gr.Row():
             parts["save_workflow"] = gr.Button("Save workflow", elem_id="save-workflow")
             parts["open_workflow"] = gr.UploadButton(
-                "Open workflow (JSON, PNG, GLB)", file_types=[".json", ".png", ".glb"], elem_id="open-workflow"
+                "Open workflow", file_types=[".json", ".png", ".glb"], elem_id="open-workflow"
             )
             parts["run_workflow"] = gr.Button("Run it as it is", elem_id="run-workflow", interactive=False)
         parts["address"] = gr.Textbox(visible=False)

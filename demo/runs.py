@@ -40,7 +40,7 @@ class Runs:
         """Tie the functions to the page."""
         page, results = self.page, self.results()
         inputs = set(page.controls.components)
-        page.run.click(self.reconstruct, inputs, results, **QUIET)
+        page.run.click(self.press, inputs, results, **QUIET)
         page.compare.click(self.compare, inputs, results, **QUIET)
         page.cancel.click(self.cancel, None, None, queue=False, **QUIET)
         filters = [event for each in page.controls.group("points") for event in _settled(each)]
@@ -59,7 +59,7 @@ class Runs:
         compared = [page.comparison, page.pair, page.viewer_a, page.viewer_b, page.differences]
         return [page.status, page.run, page.cancel, page.compare, page.files, *shown, *compared]
 
-    async def reconstruct(self, values: Values, request: gr.Request) -> AsyncIterator[Updates]:
+    async def press(self, values: Values, request: gr.Request) -> AsyncIterator[Updates]:
         session = self.session(request)
         settings = replace(self.chosen(session, values), against=None)
         async for updates in self.run(session, settings):
@@ -196,7 +196,7 @@ class Runs:
         try:
             source = session.photos.source
             if not source:
-                raise ValueError("There are no photos; drop some at the left, or choose a sample.")
+                raise ValueError("There are no photos; add some or a video, or choose a sample.")
             images = {**session.settings.images, "source": source, "masks": session.photos.masks}
             base = replace(session.settings, images=images)
             if session.outcome is not None:

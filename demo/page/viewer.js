@@ -1,5 +1,6 @@
 // The 3D viewer in a frame. props.value is JSON: {cloud, cameras, scene, options, measure}; files by address.
 const frame = element.querySelector("iframe");
+const empty = element.querySelector(".mv-empty");
 const isDark = document.body.classList.contains("dark");
 const language = (navigator.language || "en").slice(0, 2);
 const address = new URL("manyview/viewer.html", document.baseURI);
@@ -19,6 +20,7 @@ function show() {
   const { cloud, cameras, scene, options } = JSON.parse(props.value);
   if (!cloud) return;
   const at = (path) => new URL(path, document.baseURI).href;
+  empty.hidden = true;
   shownOptions = { ...shownOptions, ...options };
   ask("load", { cloud: at(cloud), cameras: at(cameras), keepView: scene === seen, options });
   seen = scene;
