@@ -107,9 +107,11 @@ def make_blocks(server: Any) -> Any:
     from .runs import Runs
     from .visits import Visits
 
-    host = server.sessions.make().host
+    nobody = server.sessions.make()
+    models, schedules = model_names(nobody.host), schedule_names(nobody.host)
+    nobody.close()
     with gr.Blocks(title="ManyView", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as blocks:
-        page = make_page(model_names(host), schedule_names(host))
+        page = make_page(models, schedules)
         visits = Visits(server, page)
         runs = Runs(visits)
         visits.connect(blocks)

@@ -1,0 +1,247 @@
+"""What people do on the page, in a browser, with the bundled model."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+
+SMALL = "#photos input[data-name=files]"
+
+
+class Visitor:
+    """Somebody at the page."""
+
+    def __init__(self, demo: Any, visit: Any, **options: Any) -> None:
+        self.demo = demo
+        self.page = visit(demo.url, **({"width": 1400, "height": 900} | options))
+        self.page.wait_for_selector("#photos .mv-tile")
+
+    def tab(self, name: str) -> None:
+        """Open a tab."""
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
+    def status(self, state: str) -> str:
+        """The line of status once it is of this kind."""
+        return self.page.wait_for_selector(f"#status [data-state={state}]").inner_text()
+
+    def press(self, button: str) -> str:
+        """Press a button and wait for the end of what it does."""
+        self.page.click(button)
+        self.page.wait_for_selector("#cancel:not([disabled])")
+        self.page.wait_for_selector("#cancel[disabled]", state="attached")
+        return self.page.locator("#status .mv-status").inner_text()
+
+    def points(self, viewer: str = "#viewer") -> int:
+        """How many points a viewer shows."""
+        frame = self.page.frame_locator(f"{viewer} iframe")
+        text = frame.locator("text=/[0-9,]+ points/").first.inner_text()
+        return int(re.search(r"([0-9,]+) points", text)[1].replace(",", ""))
+
+    def see(self, count: int) -> None:
+        """Wait until the viewer shows so many points."""
+        frame = self.page.frame_locator("#viewer iframe")
+        frame.locator(f"text={count:,} points").first.wait_for()
+
+    def trouble(self) -> str:
+        """The sentence of a message; it is closed."""
+        toast = self.page.locator(".toast-body").first
+        text = toast.inner_text()
+        toast.locator("button.toast-close").click()
+        toast.wait_for(state="detached")
+        return text
+
+    def download(self, click: Any, target: Path) -> Path:
+        """Keep what comes from a click."""
+        with self.page.expect_download() as found:
+            click()
+        found.value.save_as(target)
+        return target
+
+
+@pytest.fixture
+def visitor(demo: Any, visit: Any) -> Visitor:
+    """Somebody who has just come."""
+    return Visitor(demo, visit)
+
+
+def count_of(status: str) -> int:
+    """The points that a line of status tells."""
+    return int(re.search(r"([0-9,]+) points", status)[1].replace(",", ""))
+
+
+def test_upload_reconstruct_filter_compare_export(visitor: Visitor, demo: Any, root: Path, tmp_path: Path) -> None:
+    page, before = visitor.page, demo.runs
+    page.set_input_files(SMALL, [root / "sample" / f"frame_0{number}.jpg" for number in (0, 2, 4)])
+    page.wait_for_selector("#photos .mv-hint:has-text('3 photos')")
+    demo.picture(page, "start")
+    first = count_of(visitor.press("#run"))
+    visitor.see(first)
+    picture = page.locator("#viewer iframe").screenshot()
+    assert len(picture) > 30_000, "a cloud is no plain surface"
+    demo.picture(page, "reconstructed")
+    assert demo.runs == before + 1
+
+    slider = page.get_by_label("range slider for Hide the least certain (%)")
+    slider.focus()
+    for _ in range(40):
+        slider.press("ArrowRight")
+    slider.dispatch_event("pointerup")
+    page.wait_for_function(f"!document.querySelector('#status').innerText.includes('{first:,}')")
+    second = count_of(visitor.status("done"))
+    visitor.see(second)
+    assert 0.4 * first < second < 0.7 * first and demo.runs == before + 1, "the network did not run again"
+
+    visitor.tab("Depth and confidence")
+    shown = page.locator("#frames img")
+    assert shown.count() == 9
+    shown.first.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.querySelectorAll('#frames img')].some((each) => each.naturalWidth > 50)")
+    demo.picture(page, "frames")
+    visitor.tab("Cameras")
+    assert page.get_by_text("frame_04.jpg").first.is_visible()
+    visitor.tab("Report")
+    assert "peak memory" in page.locator("#report").inner_text()
+
+    page.get_by_label("Dense below (tokens)").first.fill("1")
+    page.get_by_label("Dense below (tokens)").first.press("Tab")
+    visitor.tab("Compare")
+    visitor.press("#compare-run")
+    text = page.locator("#comparison").inner_text()
+    assert demo.runs == before + 3 and "compared with" in text and "100.0 %" in text and "do not differ" not in text
+    assert visitor.points("#viewer-a") and visitor.points("#viewer-b")
+    page.wait_for_function("[...document.querySelectorAll('#differences img')].some((each) => each.naturalWidth > 50)")
+    demo.picture(page, "compare")
+
+    visitor.tab("Files")
+    visitor.press("#make-files")
+    glb = visitor.download(lambda: page.click("#files a:has-text('.glb')"), tmp_path / "scene.glb")
+    clouds = [each for each in trimesh.load(glb).geometry.values() if isinstance(each, trimesh.PointCloud)]
+    assert max(len(each.vertices) for each in clouds) > 1000 and demo.runs == before + 3
+    demo.picture(page, "files")
+
+    visitor.tab("Workflow")
+    saved = visitor.download(lambda: page.click("#save-workflow"), tmp_path / "workflow.json")
+    document = json.loads(saved.read_text())
+    assert document["version"] == 0.4 and any(node["type"] == RECONSTRUCT for node in document["nodes"])
+    source = next(node for node in document["nodes"] if node["type"] == "ManyView_LoadImages")
+    assert "photos" in source["widgets_values"]
+    command = [sys.executable, str(root), "run", str(saved), "--input", str(root), "--out", str(tmp_path / "out")]
+    command += ["--set", "load images.source=sample", "--set", "load images.limit=2", "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "out").rglob("*.glb")) and list((tmp_path / "out").rglob("*.ply"))
+
+    page.set_input_files("#open-workflow input, #workflow input[type=file]", glb)
+    page.wait_for_selector("#workflow :text('Its settings are in the controls now')")
+    demo.picture(page, "workflow")
+
+
+RECONSTRUCT = "ManyView_Reconstruct"
+
+
+def test_a_known_length_makes_the_scene_metric(visitor: Visitor, demo: Any) -> None:
+    page = visitor.page
+    visitor.see(count_of(visitor.press("#run")))
+    box = page.locator("#viewer iframe").bounding_box()
+    frame = page.frame_locator("#viewer iframe")
+    page.locator("#viewer iframe").focus()
+    frame.locator("canvas").first.press("m")
+    for across, down in ((0.35, 0.45), (0.6, 0.55)):
+        page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+    frame.locator("input[data-measure=length]").fill("2")
+    frame.locator(".known button").click()
+    page.wait_for_selector("#scale-text :text('In metres')")
+    demo.picture(page, "measured")
+    assert "in metres" in visitor.status("done")
+    page.get_by_role("button", name="Forget scale").click()
+    page.wait_for_selector("#scale-text :text('Scale unknown')")
+
+
+def test_two_users_at_once(demo: Any, visit: Any, log: Any) -> None:
+    one, other = Visitor(demo, visit), Visitor(demo, visit)
+    demo.hold(True)
+    one.page.set_input_files(SMALL, {"name": "mine.png", "mimeType": "image/png", "buffer": picture_bytes()})
+    one.page.wait_for_selector("#photos .mv-hint:has-text('1 photo')")
+    address = one.page.locator("#photos img").first.get_attribute("src")
+    other.page.click("#sample-video")
+    other.page.wait_for_selector("#photos .mv-hint:has-text('Sample video')")
+    assert one.page.locator("#photos .mv-hint").inner_text() == "1 photo", "one sees only what is one's own"
+    token = address.split("/")[-3]
+    assert other.page.request.get(demo.url + address).ok and len(token) > 20, "nobody else can know this address"
+    assert other.page.request.get(demo.url + address.replace(token, token[::-1])).status == 404
+
+    before = demo.runs
+    one.page.click("#run")
+    one.page.wait_for_selector("#status :text('Inference')")
+    other.page.click("#run")
+    assert "1 job before yours" in other.status("waiting")
+    demo.picture(other.page, "queue")
+    other.page.click("#cancel")
+    assert "Cancelled" in other.status("idle")
+    one.page.click("#cancel")
+    assert "Cancelled" in one.status("idle")
+    demo.picture(one.page, "cancelled")
+    demo.hold(False)
+    assert demo.runs == before
+    one.press("#run")
+    assert demo.runs == before + 1
+    log.errors.clear()  # of the address that is not there
+
+
+def test_files_go_when_the_visitor_leaves(visitor: Visitor, demo: Any) -> None:
+    folders = demo.visitors
+    assert folders
+    visitor.page.close()
+    end = time.monotonic() + 60
+    while demo.visitors >= folders and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not demo.visitors >= folders
+
+
+def test_wrong_files_are_told_in_a_sentence(visitor: Visitor, demo: Any, tmp_path: Path) -> None:
+    page = visitor.page
+    page.set_input_files(SMALL, {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
+    assert "notes.txt is no photo or video" in visitor.trouble()
+    page.set_input_files(SMALL, {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"hello"})
+    assert "broken.jpg" in visitor.trouble()
+    visitor.tab("Workflow")
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"1": {"class_type": "NoSuchNode", "inputs": {}}}')
+    page.set_input_files("#open-workflow input, #workflow input[type=file]", bad)
+    assert "NoSuchNode" in visitor.trouble()
+    page.click("#photos [data-clear]")
+    page.wait_for_selector("#photos .mv-hint:has-text('No photos yet')")
+    page.click("#run")
+    page.wait_for_selector(".toast-body")
+    demo.picture(page, "error")
+    assert "no photos" in visitor.trouble()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("narrow", {"width": 420, "height": 900}), ("dark", {"color_scheme": "dark"})],
+)
+def test_it_fits_other_screens(demo: Any, visit: Any, name: str, options: dict[str, Any]) -> None:
+    visitor = Visitor(demo, visit, **options)
+    wide = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, "nothing sticks out at the side"
+    visitor.press("#run")
+    demo.picture(visitor.page, name)
+
+
+def picture_bytes() -> bytes:
+    """A PNG of noise."""
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)).save(file, "PNG")
+    return file.getvalue()
