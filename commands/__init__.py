@@ -6,6 +6,7 @@ may return an exit code. Heavy imports stay inside `run`, so that `--help` is in
 
 import argparse
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error becomes one sentence and an exit code (0 ok, 1 failed, 2 bad input, 130 stopped)."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv and "SPACE_ID" in os.environ:  # Hugging Face runs __main__.py without arguments, behind its own server
+        argv = ["demo", "--host", "0.0.0.0"]
     arguments = build_parser(argv).parse_args(argv)
     arguments.argv = argv
     try:

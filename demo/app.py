@@ -47,7 +47,7 @@ class Running:
 
 def start(options: Options, root: Path) -> Running:
     """Serve the demo; `root` is a folder for everything that lives no longer than the demo."""
-    from .gpu import prepare
+    from .gpu import has_zero_gpu, prepare
 
     call = prepare()
     keep_to_itself(root)
@@ -64,7 +64,7 @@ def start(options: Options, root: Path) -> Running:
     sessions = Sessions(
         root / "sessions",
         options.models or default_folder(),
-        choose_device(options.device),
+        choose_device("cpu" if has_zero_gpu() else options.device),
         idle_seconds=60 * options.idle_minutes,
         most_images=options.most_images,
         call=call,

@@ -91,3 +91,12 @@ def test_bad_values_are_one_sentence(
     assert commands.main([str(tmp_path / "out") if word == "OUT" else word for word in words]) == commands.BAD_INPUT
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_space_starts_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    from manyview.commands import demo
+
+    asked = []
+    monkeypatch.setenv("SPACE_ID", "somebody/manyview")
+    monkeypatch.setattr(demo, "run", lambda arguments: asked.append((arguments.command, arguments.host)))
+    assert commands.main([]) == 0 and asked == [("demo", "0.0.0.0")]

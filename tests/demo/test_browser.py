@@ -57,6 +57,12 @@ class Visitor:
         toast.wait_for(state="detached")
         return text
 
+    def open_workflow(self, path: Path) -> None:
+        """Choose a file for the button."""
+        with self.page.expect_file_chooser() as chooser:
+            self.page.click("#open-workflow")
+        chooser.value.set_files(path)
+
     def download(self, click: Any, target: Path) -> Path:
         """Keep what comes from a click."""
         with self.page.expect_download() as found:
@@ -105,7 +111,7 @@ def test_upload_reconstruct_filter_compare_export(visitor: Visitor, demo: Any, r
     page.wait_for_function("[...document.querySelectorAll('#frames img')].some((each) => each.naturalWidth > 50)")
     demo.picture(page, "frames")
     visitor.tab("Cameras")
-    assert page.get_by_text("frame_04.jpg").first.is_visible()
+    page.locator("#cameras :text('frame_04.jpg'):visible").first.wait_for()
     visitor.tab("Report")
     assert "peak memory" in page.locator("#report").inner_text()
 
@@ -138,7 +144,7 @@ def test_upload_reconstruct_filter_compare_export(visitor: Visitor, demo: Any, r
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "out").rglob("*.glb")) and list((tmp_path / "out").rglob("*.ply"))
 
-    page.set_input_files("#open-workflow input, #workflow input[type=file]", glb)
+    visitor.open_workflow(glb)
     page.wait_for_selector("#workflow :text('Its settings are in the controls now')")
     demo.picture(page, "workflow")
 
@@ -214,7 +220,7 @@ def test_wrong_files_are_told_in_a_sentence(visitor: Visitor, demo: Any, tmp_pat
     visitor.tab("Workflow")
     bad = tmp_path / "bad.json"
     bad.write_text('{"1": {"class_type": "NoSuchNode", "inputs": {}}}')
-    page.set_input_files("#open-workflow input, #workflow input[type=file]", bad)
+    visitor.open_workflow(bad)
     assert "NoSuchNode" in visitor.trouble()
     page.click("#photos [data-clear]")
     page.wait_for_selector("#photos .mv-hint:has-text('No photos yet')")
