@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,10 @@ def answer(server: Server, settings: Settings, files: list[Path], job: Job) -> t
 
 
 def keep(folder: Path, files: list[Path]) -> list[Path]:
-    """The files in a new folder."""
+    """The files in a new folder; those of answers that are too old are deleted."""
+    for old in folder.iterdir() if folder.exists() else ():
+        if time.time() - old.stat().st_mtime > KEPT_S:
+            shutil.rmtree(old, ignore_errors=True)
     target = folder / secrets.token_hex(12)
     target.mkdir(parents=True)
     return [Path(shutil.move(path, target / path.name)) for path in files]

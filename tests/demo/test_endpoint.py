@@ -1,12 +1,15 @@
 """The endpoint as programs use it."""
 
 import json
+import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from manyview.demo import endpoint
 
 pytestmark = pytest.mark.filterwarnings("default")  # those of gradio are not ours to mend
 
@@ -68,3 +71,14 @@ def test_what_is_offered(demo: Any) -> None:
 
     assert list(get("info")["named_endpoints"]) == ["/reconstruct"]
     assert [tool["name"] for tool in get("mcp/schema")] == ["reconstruct"]
+
+
+def test_files_of_old_answers_go(tmp_path: Path) -> None:
+    (tmp_path / "new.ply").write_text("ply")
+    endpoint.keep(tmp_path / "answers", [])
+    old = next((tmp_path / "answers").iterdir())
+    young = endpoint.keep(tmp_path / "answers", [tmp_path / "new.ply"])
+    assert old.exists() and young[0].read_text() == "ply"
+    os.utime(old, (0, 0))
+    endpoint.keep(tmp_path / "answers", [])
+    assert not old.exists() and young[0].exists()
