@@ -38,8 +38,8 @@ function main(parameters, root) {
     const { dialog, toggle: toggleHelp } = help(() => actions(viewer, { toggleHelp }));
     const table = actions(viewer, { toggleHelp });
     new Controls(viewer);
-    new Keys(viewer, Object.fromEntries(table.flatMap(({ keys, run }) =>
-        keys.map((key) => [key, () => run(key)]))));
+    new Keys(viewer, Object.fromEntries(table.flatMap(({ keys, also = [], run }) =>
+        [...keys, ...also].map((key) => [key, () => run(key)]))));
     stage.append(overlay(viewer));
     root.append(
         toolbar(viewer, { toggleHelp }),

@@ -1,6 +1,7 @@
 /** What is at a place of the picture: points with all that is known of them, and cameras. */
 import { depthFrom, forward } from "./data/cameras.mjs";
 import { cameraUnder } from "./scene/camera_picking.mjs";
+import { frustumDepth } from "./scene/decorations.mjs";
 import { add, scale, toClip } from "./scene/matrices.mjs";
 
 /** @typedef {import("./viewer.mjs").Viewer} Viewer @typedef {import("./scene/matrices.mjs").Vector} Vector */
@@ -49,9 +50,10 @@ export class Picking {
 
     /** The frame whose frustum is drawn at a place, or null. @param {number} x @param {number} y */
     cameraAt(x, y) {
-        const { options, set, navigation } = this.viewer;
+        const { options, set, navigation, tooNear } = this.viewer;
         if (!options.frusta || navigation.looking !== null) return null;
-        return cameraUnder(set.cameras, this.cameraDepth, this.projector(), [x, y]);
+        const cameras = set.cameras.filter(({ frame }) => !tooNear.has(frame));
+        return cameraUnder(cameras, this.cameraDepth, this.projector(), [x, y]);
     }
 
     /** What a click does: look through the camera there, else pick the point there. @param {number} x @param {number} y */
@@ -74,7 +76,7 @@ export class Picking {
     }
 
     get cameraDepth() {
-        return this.viewer.layout.cameraDepth * this.viewer.options.cameraSize;
+        return frustumDepth(this.viewer);
     }
 
     /** Whether a point at this place is in front of a camera's image plane. @param {number} frame @param {number} x @param {number} y */

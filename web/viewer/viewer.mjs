@@ -1,12 +1,14 @@
 /** The viewer without its panels: what is shown, from where, and the loop that draws it when something has changed. */
-import { forward } from "./data/cameras.mjs";
+import { isWalk } from "./data/cameras.mjs";
 import { loadCameras, loadCloud } from "./data/loading.mjs";
 import { Problem } from "./data/problem.mjs";
+import { frameTable } from "./draw/frame_table.mjs";
 import { Renderer } from "./draw/renderer.mjs";
 import { Navigation } from "./navigation.mjs";
 import { Picking } from "./picking.mjs";
 import { frameColors } from "./scene/color_maps.mjs";
-import { lines, photos } from "./scene/decorations.mjs";
+import { frustumDepth, lines, photos, tooNearFrames } from "./scene/decorations.mjs";
+import { clipBox, countShown, hiddenFrames, leastConfidence } from "./scene/filters.mjs";
 import { Layout } from "./scene/layout.mjs";
 import { Measure } from "./scene/measure.mjs";
 import { checkOption, initialOptions } from "./scene/options.mjs";
@@ -31,6 +33,8 @@ export class Viewer extends Signals {
         super();
         this.stage = stage;
         this.options = initialOptions();
+        /** @type {Set<string>} options that somebody has set */
+        this.decided = new Set();
         this.view = new View();
         this.measure = new Measure();
         this.pace = new Pace();
@@ -44,6 +48,8 @@ export class Viewer extends Signals {
         this.shown = 0;
         this.isBusy = false;
         this.pendingPhotos = 0;
+        /** @type {any[] | null} what the layout was made from */
+        this.basis = null;
         this.start();
         this.arrange();
         new ResizeObserver(() => this.resize()).observe(stage);
@@ -127,6 +133,7 @@ export class Viewer extends Signals {
         this.nameFrames();
         this.loadPhotos();
         this.arrange();
+        this.choosePath();
         this.pace.reset(cloud ? cloud.count : 0);
         if (!keepView || isFirst) {
             this.navigation.setCurrent(null);
@@ -172,6 +179,7 @@ export class Viewer extends Signals {
         const checked = Object.entries(changes).map(([name, value]) => [name, checkOption(name, value)]);
         const changed = Object.fromEntries(checked.filter(([name, value]) =>
             JSON.stringify(this.options[name]) !== JSON.stringify(value)));
+        for (const [name] of checked) this.decided.add(name);
         if (!Object.keys(changed).length) return;
         Object.assign(this.options, changed);
         this.arrange();
@@ -215,82 +223,59 @@ export class Viewer extends Signals {
 
     // --- what follows from cloud, cameras and options ---
 
+    /** The path of the cameras is shown if there is one, unless somebody has decided about it. */
+    choosePath() {
+        if (this.decided.has("trajectory")) return;
+        this.setOptions({ trajectory: isWalk(this.set.cameras) });
+        this.decided.delete("trajectory");
+    }
+
     /** Everything that follows from cloud, cameras and options. */
     arrange() {
         const { options, set, cloud } = this;
         if (!this.colors) this.nameFrames();
-        const key = `${options.up}`;
-        if (!this.layout || this.layoutOf !== set || this.layoutCloud !== cloud || this.layoutKey !== key) {
+        const basis = [cloud, set, options.up];
+        if (!this.basis || basis.some((part, i) => part !== this.basis[i])) {
             this.layout = new Layout(cloud, set, options.up);
+            /** Depths between which the colour "depth" runs. */
             this.depths = cloud ? this.layout.depths(cloud) : null;
-            [this.layoutOf, this.layoutCloud, this.layoutKey] = [set, cloud, key];
+            this.basis = basis;
         }
         this.view.up = this.layout.up;
         this.view.parallel = options.projection === "orthographic";
-        this.hidden = new Set(options.frames ? this.frames.filter((frame) => !options.frames.includes(frame)) : []);
-        this.least = this.leastConfidence();
-        this.box = this.clipBox();
+        this.hidden = hiddenFrames(this.frames, options.frames);
+        this.least = leastConfidence(cloud, options);
+        this.box = clipBox(this.layout, options.clip);
         this.background = backgroundOf(options.background);
         this.range = { depth: this.depths && this.depths.map(Math.log), height: this.layout.heights }[options.color] || null;
-        this.renderer?.points.setTable(...this.frameTable());
+        this.renderer?.points.setTable(frameTable(this.frames, this.cameraOf, this.colors, this.hidden));
+        this.tooNear = this.nearCameras();
         this.decorate();
         clearTimeout(this.counting);
         this.counting = window.setTimeout(() => this.countShown(), cloud && cloud.count > 3e5 ? 60 : 0);
         this.invalidate();
     }
 
+    nearCameras() {
+        return tooNearFrames(this.set.cameras, this.view.pose.eye, frustumDepth(this));
+    }
+
     /** Lines and photos, which also follow the frame that is marked. */
     decorate() {
         const { layout, options, colors, hidden } = this;
         const { current, hovered } = this.navigation;
-        const situation = { layout, options, colors, hidden, current, hovered, isDark: this.background.isDark };
+        const { isDark } = this.background;
+        const situation = { layout, options, colors, hidden, current, hovered, isDark, tooNear: this.tooNear };
         this.renderer?.lines.setLines(lines(situation));
         this.renderer?.photos.setPhotos(photos(situation));
         this.invalidate();
     }
 
-    leastConfidence() {
-        const { options, cloud } = this;
-        if (!cloud || !cloud.confidence) return -Infinity;
-        return options.confidenceBy === "value" ? Math.fround(options.confidenceValue) : cloud.confidenceAt(options.confidenceRank);
-    }
-
-    clipBox() {
-        const { low, high } = this.layout;
-        const clip = this.options.clip || [[0, 1], [0, 1], [0, 1]];
-        const at = (/** @type {number} */ axis, /** @type {number} */ share) => {
-            if (share <= 0) return -3e38;
-            if (share >= 1) return 3e38;
-            return low[axis] + share * (high[axis] - low[axis]);
-        };
-        return { low: clip.map((range, axis) => at(axis, range[0])), high: clip.map((range, axis) => at(axis, range[1])) };
-    }
-
     countShown() {
         this.counting = 0;
         const { cloud, least, hidden, box, options, layout } = this;
-        const inBox = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ z) => layout.axes.every((axis, i) => {
-            const place = axis[0] * x + axis[1] * y + axis[2] * z;
-            return place >= box.low[i] && place <= box.high[i];
-        });
-        this.shown = cloud ? cloud.countShown(least, hidden, options.clip ? inBox : null) : 0;
+        this.shown = countShown(cloud, least, hidden, options.clip ? { axes: layout.axes, ...box } : null);
         this.emit("count", this.shown);
-    }
-
-    /** What the points' shader reads of each frame: see draw/points_pass.mjs. @returns {[Float32Array, number]} */
-    frameTable() {
-        const rows = Math.floor((this.frames.at(-1) ?? 0) / 256) + 1;
-        const data = new Float32Array(rows * 256 * 3 * 4);
-        for (const frame of this.frames) {
-            const camera = this.cameraOf.get(frame);
-            const at = frame * 12;
-            data[at + 3] = this.hidden.has(frame) ? 0 : camera ? 2 : 1;
-            data.set(this.colors.get(frame).map((value) => value / 255), at + 8);
-            if (!camera) continue;
-            data.set(camera.position, at);
-            data.set([...forward(camera), 1 / Math.sqrt(camera.focal[0] * camera.focal[1])], at + 4);
-        }
-        return [data, rows];
     }
 
     /** @returns {import("./draw/renderer.mjs").Scene} */
@@ -298,6 +283,14 @@ export class Viewer extends Signals {
         const { view, layout, options, cloud, least, range, box, background } = this;
         const decorations = this.navigation.looking === null;
         return { view, layout, options, cloud, least, range, box, background: background.colors, decorations };
+    }
+
+    /** Do not draw the cameras that the eye has come into. */
+    avoidCameras() {
+        const near = this.nearCameras();
+        if (near.size === this.tooNear.size && [...near].every((frame) => this.tooNear.has(frame))) return;
+        this.tooNear = near;
+        this.decorate();
     }
 
     /** Draw soon. */
@@ -315,6 +308,7 @@ export class Viewer extends Signals {
         const isFlying = this.view.step(now);
         if (isFlying) this.pace.touch(now);
         this.emit("tick", now);
+        this.avoidCameras();
         this.renderer.draw(this.scene(), this.pace.points(now));
         this.pace.drawn(now);
         this.emit("frame");

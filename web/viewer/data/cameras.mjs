@@ -10,10 +10,11 @@
  * }} Camera
  * @typedef {{cameras: Camera[], up: Vector | null, metersPerUnit: number | null}} CameraSet
  */
-import { add, fromAxes, length, normalize, rotate, scale } from "../scene/matrices.mjs";
+import { add, distance, fromAxes, length, normalize, rotate, scale } from "../scene/matrices.mjs";
 import { Problem } from "./problem.mjs";
 
 const FORMAT = "manyview-cameras";
+const LONG_STEP = 2.5; // times the way to the nearest camera
 
 /**
  * The cameras of a parsed JSON document; throws a Problem that names the first thing that is wrong.
@@ -73,6 +74,21 @@ export function tangents({ width, height, focal, center }) {
         bottom: -(height - center[1]) / focal[1],
         top: center[1] / focal[1],
     };
+}
+
+/**
+ * Whether the cameras come in the order of a walk: a step from one to the next is hardly longer than the way to the
+ * nearest camera of all. Photos without an order would give a tangle of lines.
+ *
+ * @param {Camera[]} cameras
+ */
+export function isWalk(cameras) {
+    if (cameras.length < 3) return cameras.length > 1;
+    const nearest = cameras.map(({ position }, i) =>
+        Math.min(...cameras.map((other, j) => (i === j ? Infinity : distance(position, other.position)))));
+    const steps = cameras.slice(1).map(({ position }, i) => distance(position, cameras[i].position));
+    const mean = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value) / values.length;
+    return mean(steps) < LONG_STEP * mean(nearest);
 }
 
 /** Where the camera looks. @param {Camera} camera */

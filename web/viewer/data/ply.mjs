@@ -36,6 +36,7 @@ const ROLES = {
 
 export class PlyReader {
     constructor() {
+        /** @type {Uint8Array} what came and is not yet read */
         this.start = new Uint8Array(0);
         /** @type {Header | null} */
         this.header = null;

@@ -66,8 +66,8 @@ export class PhotosPass {
         pen.imageSmoothingQuality = "high";
         pen.drawImage(photo, 0, 0, this.size, this.size);
         gl.bindTexture(gl.TEXTURE_2D_ARRAY, this.texture);
-        const place = [0, 0, layer, this.size, this.size, 1];
-        gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, 0, ...place, gl.RGBA, gl.UNSIGNED_BYTE, scaled);
+        const { size } = this;
+        gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, 0, 0, 0, layer, size, size, 1, gl.RGBA, gl.UNSIGNED_BYTE, scaled);
         this.stale = true;
     }
 

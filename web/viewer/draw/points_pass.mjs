@@ -1,14 +1,13 @@
 /** Draws the points, coloured and filtered, or their numbers for picking. */
 import { NO_FRAME } from "../data/ply_rows.mjs";
 import { CONFIDENCE, DEPTH, HEIGHT, ramp } from "../scene/color_maps.mjs";
+import { TABLE } from "./frame_table.mjs";
 import { Program, deleteVertices, plainTexture, vertexArray } from "./gl.mjs";
 
 /** @typedef {import("./gl.mjs").GL} GL */
 
 export const COLOR_MODES = ["rgb", "confidence", "frame", "depth", "height"];
 const RAMPS = [DEPTH, CONFIDENCE, DEPTH, DEPTH, HEIGHT];
-/** Frames in a row of the table that the shader reads, and texels of each. */
-export const TABLE = { frames: 256, texels: 3 };
 
 const VERTEX = `
 layout(location = 0) in vec3 a_position;
@@ -124,8 +123,8 @@ export class PointsPass {
         ]);
     }
 
-    /** What the shader knows of each frame. @param {Float32Array} data @param {number} rows */
-    setTable(data, rows) {
+    /** What the shader knows of each frame. @param {{data: Float32Array, rows: number}} table */
+    setTable({ data, rows }) {
         const { gl } = this;
         gl.deleteTexture(this.table);
         const about = { inner: gl.RGBA32F, format: gl.RGBA, type: gl.FLOAT };

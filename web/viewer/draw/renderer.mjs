@@ -14,7 +14,8 @@ import { ShadingPass } from "./shading_pass.mjs";
  * }} Scene everything that a picture shows
  */
 
-const LARGEST_POINT_PX = 64;
+const SMALLEST_POINT_PX = 1.5; // closes the gaps of a cloud that is seen from afar
+const LARGEST_POINT_PX = 16; // at the usual size: what is right before the eye shall not hide the rest
 const PICK_PX = 8; // how far from the pointer a point may be
 
 export class Renderer {
@@ -104,7 +105,7 @@ export class Renderer {
             u_spacing: cloud ? cloud.spacing : 1,
             u_distance: view.pose.distance,
             u_size: size * sparser,
-            u_size_range: [this.ratio, LARGEST_POINT_PX * this.ratio],
+            u_size_range: [(isWorld ? SMALLEST_POINT_PX : 1) * this.ratio, LARGEST_POINT_PX * this.ratio * (isWorld ? Math.max(1, options.worldSize) : 2)],
         };
     }
 

@@ -1,6 +1,6 @@
 /** The lines and pictures around a cloud: cameras with their photos, the way they went, a grid on the floor, the axes. */
 import { frustumCorners } from "../data/cameras.mjs";
-import { distance } from "./matrices.mjs";
+import { distance, scale } from "./matrices.mjs";
 
 /**
  * @typedef {import("./matrices.mjs").Vector} Vector
@@ -9,15 +9,16 @@ import { distance } from "./matrices.mjs";
  * @typedef {import("./color_maps.mjs").Color} Color
  * @typedef {{
  *   layout: import("./layout.mjs").Layout, options: Record<string, any>, colors: Map<number, Color>,
- *   hidden: Set<number>, current: number | null, hovered: number | null, isDark: boolean,
- * }} Situation
+ *   hidden: Set<number>, current: number | null, hovered: number | null, isDark: boolean, tooNear: Set<number>,
+ * }} Situation tooNear: frames whose cameras would only be in the way
  */
 
 const EDGES = [[0, 1], [1, 2], [2, 3], [3, 0], [0, 4], [4, 1]];
+/** @type {[Vector, number[]][]} */
 const AXES = [[[1, 0, 0], [230, 70, 70]], [[0, 1, 0], [90, 190, 80]], [[0, 0, 1], [80, 130, 245]]];
 const GRID_LINES = 12; // about, along the longer side
 
-/** Depth of the frusta. @param {Situation} situation */
+/** Depth of the frusta. @param {{layout: import("./layout.mjs").Layout, options: Record<string, any>}} situation */
 export const frustumDepth = ({ layout, options }) => layout.cameraDepth * options.cameraSize;
 
 /** @param {Situation} situation @returns {Line[]} */
@@ -27,18 +28,26 @@ export function lines(situation) {
         ...(options.grid ? gridLines(situation) : []),
         ...(options.axes ? axisLines(situation) : []),
         ...(options.trajectory ? trajectoryLines(situation) : []),
-        ...(options.frusta ? situation.layout.cameras.flatMap((camera) => frustumLines(camera, situation)) : []),
+        ...(options.frusta ? visible(situation).flatMap((camera) => frustumLines(camera, situation)) : []),
     ];
 }
 
+/** Frames of the cameras that the eye is in, or nearly. @param {Camera[]} cameras @param {Vector} eye @param {number} depth of the frusta */
+export function tooNearFrames(cameras, eye, depth) {
+    return new Set(cameras.filter(({ position }) => distance(position, eye) < depth).map(({ frame }) => frame));
+}
+
+/** @param {Situation} situation */
+const visible = ({ layout, tooNear }) => layout.cameras.filter(({ frame }) => !tooNear.has(frame));
+
 /** Photos in the image planes; the layer of a photo is its camera's place in the list. @param {Situation} situation */
 export function photos(situation) {
-    const { options, layout, hidden } = situation;
+    const { options, layout, hidden, tooNear } = situation;
     if (!options.frusta || !options.photos) return [];
     const depth = frustumDepth(situation);
     return layout.cameras
         .map((camera, layer) => ({ layer, frame: camera.frame, corners: frustumCorners(camera, depth).slice(0, 4) }))
-        .filter(({ frame }) => !hidden.has(frame));
+        .filter(({ frame }) => !hidden.has(frame) && !tooNear.has(frame));
 }
 
 /** @param {Camera} camera @param {Situation} situation @returns {Line[]} */
@@ -64,7 +73,7 @@ function trajectoryLines({ layout, isDark }) {
 function axisLines(situation) {
     const size = situation.layout.cameras.length ? 1.5 * situation.layout.cameraDepth : 0.1 * situation.layout.size;
     return AXES.map(([axis, color]) => (
-        { from: [0, 0, 0], to: axis.map((value) => value * size), color: [...color, 255], width: 2.5, hidden: 0.3 }));
+        { from: [0, 0, 0], to: scale(axis, size), color: [...color, 255], width: 2.5, hidden: 0.3 }));
 }
 
 /** Distance between lines of the grid: 1, 2 or 5 times a power of ten. @param {import("./layout.mjs").Layout} layout */

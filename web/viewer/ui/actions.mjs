@@ -4,27 +4,29 @@ import { saveScreenshot } from "./screenshot.mjs";
 
 /** @typedef {import("../viewer.mjs").Viewer} Viewer */
 
+/** @type {("top" | "front" | "side")[]} */
+const SIDES = ["top", "front", "side"];
 const SIZES = { world: "worldSize", pixels: "pixelSize" };
 
 /**
  * @param {Viewer} viewer
  * @param {{toggleHelp: () => void}} others
- * @returns {{keys: string[], word: string, run: (key: string) => void}[]}
+ * @returns {{keys: string[], also?: string[], word: string, run: (key: string) => void}[]} the help leaves out `also`
  */
 export function actions(viewer, { toggleHelp }) {
     const { navigation, measure } = viewer;
     const flip = (/** @type {string} */ name) => viewer.setOptions({ [name]: !viewer.options[name] });
     const step = (/** @type {string} */ key, /** @type {string} */ forward) => (key === forward ? 1 : -1);
     return [
-        { keys: ["h", "Home"], word: "help.home", run: () => navigation.home() },
-        { keys: ["1", "2", "3"], word: "help.sides", run: (key) => navigation.lookFrom(["top", "front", "side"][Number(key) - 1]) },
-        { keys: ["5", "o"], word: "help.parallel", run: () => cycle(viewer, "projection") },
+        { keys: ["h"], also: ["Home"], word: "help.home", run: () => navigation.home() },
+        { keys: ["1", "2", "3"], word: "help.sides", run: (key) => navigation.lookFrom(SIDES[Number(key) - 1]) },
+        { keys: ["o"], also: ["5"], word: "help.parallel", run: () => cycle(viewer, "projection") },
         { keys: ["ArrowRight", "ArrowLeft"], word: "help.step", run: (key) => navigation.stepFrame(step(key, "ArrowRight")) },
         { keys: ["f"], word: "help.alone", run: () => navigation.toggleAlone() },
         { keys: ["c"], word: "help.cameras", run: () => flip("frusta") },
         { keys: ["p"], word: "help.photo", run: () => viewer.setOptions({ photoOpacity: viewer.options.photoOpacity ? 0 : 0.6 }) },
         { keys: ["v"], word: "help.colors", run: () => cycle(viewer, "color") },
-        { keys: ["-", "+", "="], word: "help.size", run: (key) => resize(viewer, key === "-" ? 1 / 1.25 : 1.25) },
+        { keys: ["-", "+"], also: ["="], word: "help.size", run: (key) => resize(viewer, key === "-" ? 1 / 1.25 : 1.25) },
         { keys: ["m"], word: "help.measure", run: () => viewer.setMeasuring(!measure.active) },
         { keys: ["g"], word: "help.grid", run: () => flip("grid") },
         { keys: ["x"], word: "help.axes", run: () => flip("axes") },

@@ -6,8 +6,9 @@ import { lengthText } from "./legend.mjs";
 
 /** @typedef {import("../viewer.mjs").Viewer} Viewer */
 
+/** @type {[string, [number, number, number]][]} */
 const AXES = [["x", [1, 0, 0]], ["y", [0, 1, 0]], ["z", [0, 0, 1]]];
-const GIZMO_PX = 26;
+const GIZMO_PX = 21;
 
 /** @param {Viewer} viewer @returns {HTMLElement} */
 export function overlay(viewer) {
@@ -68,10 +69,10 @@ function placeMarks(viewer, marks, label) {
 function placeGizmo(viewer, gizmo) {
     gizmo.style.display = viewer.options.axes ? "" : "none";
     const [x, y, z, w] = viewer.view.pose.rotation;
-    const arms = AXES.map(([name, axis]) => ({ name, at: rotate([-x, -y, -z, w], /** @type {any} */ (axis)) }));
+    const arms = AXES.map(([name, axis]) => ({ name, at: rotate([-x, -y, -z, w], axis) }));
     const parts = arms.sort((a, b) => a.at[2] - b.at[2]).flatMap(({ name, at }) => {
         const end = [at[0] * GIZMO_PX, -at[1] * GIZMO_PX];
-        const text = svg("text", { x: end[0] * 1.38, y: end[1] * 1.38, class: name });
+        const text = svg("text", { x: end[0] * 1.45, y: end[1] * 1.45, class: name });
         text.textContent = name.toUpperCase();
         return [svg("line", { x1: 0, y1: 0, x2: end[0], y2: end[1], class: name }), text];
     });

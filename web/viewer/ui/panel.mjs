@@ -35,6 +35,8 @@ function resetOptions(viewer) {
     const initial = initialOptions();
     for (const name of KEPT) delete initial[name];
     viewer.setOptions(initial);
+    viewer.decided.clear();
+    viewer.choosePath();
 }
 
 /** @param {Viewer} viewer */

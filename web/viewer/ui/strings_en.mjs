@@ -76,8 +76,6 @@ export const en = {
     "status.points": "{shown} of {count} points",
     "status.all": "{count} points",
     "status.rate": "{rate} fps",
-    "legend.low": "low",
-    "legend.high": "high",
     "legend.none": "The file does not say this about its points.",
     "look.previous": "Previous camera",
     "look.next": "Next camera",
