@@ -1,5 +1,5 @@
 /**
- * Talks with the page around this one by messages; README.md lists them. Only the parent's messages are taken, and only
+ * Talks with the page around this one by messages; docs/viewer.md lists them. Only the parent's messages are taken, and only
  * those of its own origin unless the address names another (?origin=https://...).
  */
 import { Problem } from "./data/problem.mjs";

@@ -29,7 +29,8 @@ export class Keys {
         const target = /** @type {Element} */ (event.target);
         if (event.ctrlKey || event.metaKey || event.altKey) return;
         if (target.matches?.(WIDGETS) && event.key !== "Escape") return;
-        if (FLY[event.code] && document.querySelector("dialog[open]") === null) {
+        if (document.querySelector("dialog[open]") && event.key !== "?") return; // it closes by itself
+        if (FLY[event.code]) {
             if (!this.held.size) this.last = performance.now() - STEP_MS / 3;
             this.held.add(event.code);
             this.fast = event.shiftKey;

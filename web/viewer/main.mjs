@@ -1,4 +1,4 @@
-/** Puts the page together: viewer, tools, panels, and what the address asks for (README.md lists the parameters). */
+/** Puts the page together: viewer, tools, panels, and what the address asks for (docs/viewer.md lists the parameters). */
 import { Controls } from "./controls.mjs";
 import { Embedder } from "./embedder.mjs";
 import { acceptDrops, openFiles } from "./files.mjs";

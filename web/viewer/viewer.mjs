@@ -16,6 +16,7 @@ import { Pace } from "./scene/pace.mjs";
 import { Signals } from "./scene/signals.mjs";
 import { backgroundOf } from "./scene/theme.mjs";
 import { View } from "./scene/view.mjs";
+import { t } from "./ui/strings.mjs";
 
 /** @typedef {import("./data/cameras.mjs").CameraSet} CameraSet */
 
@@ -60,6 +61,8 @@ export class Viewer extends Signals {
         this.canvas?.remove();
         this.canvas = document.createElement("canvas");
         this.canvas.tabIndex = 0;
+        this.canvas.role = "application";
+        this.canvas.ariaLabel = t("canvas");
         this.canvas.addEventListener("webglcontextlost", (event) => {
             event.preventDefault();
             this.renderer = null;

@@ -11,11 +11,10 @@
  * }} Points `colors` has four bytes a point, the last one free, and so have `normals`, -127 to 127
  */
 import { Growing } from "./growing.mjs";
-import { parseHeader } from "./ply_header.mjs";
+import { LONGEST_HEADER, parseHeader } from "./ply_header.mjs";
 import { readRows } from "./ply_rows.mjs";
 import { Problem } from "./problem.mjs";
 
-const LONGEST_HEADER = 1 << 16;
 const FIRST_ROWS = 1 << 18;
 const SH_BAND_0 = 0.28209479177387814;
 

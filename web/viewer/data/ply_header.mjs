@@ -11,6 +11,8 @@ export const BYTES = {
     int8: 1, uint8: 1, int16: 2, uint16: 2, int32: 4, uint32: 4, float32: 4, float64: 8,
 };
 const FORMATS = ["ascii", "binary_little_endian", "binary_big_endian"];
+export const LONGEST_HEADER = 1 << 16;
+const TELLING = 64; // bytes by which a foreign file is known
 const MOST_POINTS = 500_000_000;
 
 /**
@@ -21,8 +23,10 @@ const MOST_POINTS = 500_000_000;
  * @returns {Header | null}
  */
 export function parseHeader(bytes, isAll) {
-    if (bytes.length < 4 && !isAll) return null;
-    if (!/^ply\r?\n/.test(text(bytes, 0, 5))) throw foreign(bytes);
+    if (!/^ply\r?\n/.test(text(bytes, 0, 5))) {
+        if (bytes.length < TELLING && !isAll) return null;
+        throw foreign(bytes);
+    }
     const end = endOfHeader(bytes);
     if (end < 0) {
         if (isAll) throw new Problem("ply.end");
@@ -36,15 +40,8 @@ export function parseHeader(bytes, isAll) {
 
 /** Where the bytes behind end_header begin, or -1. @param {Uint8Array} bytes */
 function endOfHeader(bytes) {
-    const words = [...("end_header")].map((letter) => letter.charCodeAt(0));
-    for (let at = 0; at + words.length < bytes.length; at += 1) {
-        if (words.every((code, i) => bytes[at + i] === code)) {
-            let end = at + words.length;
-            if (bytes[end] === 13) end += 1;
-            return bytes[end] === 10 ? end + 1 : -1;
-        }
-    }
-    return -1;
+    const found = /\nend_header[ \t]*\r?\n/.exec(text(bytes, 0, LONGEST_HEADER));
+    return found ? found.index + found[0].length : -1;
 }
 
 /** @param {string[][]} lines @returns {{count: number, stride: number, properties: Property[]}} */
@@ -74,7 +71,7 @@ function vertexElement(lines) {
 
 /** What the file is instead. @param {Uint8Array} bytes */
 function foreign(bytes) {
-    const start = text(bytes, 0, 64).toLowerCase();
+    const start = text(bytes, 0, TELLING).toLowerCase();
     if (!bytes.length) return new Problem("file.empty");
     if (/^\s*<(!doctype|html)/.test(start)) return new Problem("file.page");
     if (start.startsWith("gltf")) return new Problem("file.glb");
@@ -87,5 +84,5 @@ function foreign(bytes) {
 
 /** @param {Uint8Array} bytes @param {number} from @param {number} to */
 function text(bytes, from, to) {
-    return new TextDecoder("latin1").decode(bytes.subarray(from, to));
+    return new TextDecoder("latin1").decode(bytes.subarray(from, to)); // one letter a byte
 }

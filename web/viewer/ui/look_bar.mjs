@@ -11,7 +11,7 @@ export function lookBar(viewer) {
         h("button.plain", { type: "button", title: t(word), "aria-label": t(word), onclick }, icon(picture));
     const name = h("span.name");
     const place = h("span.place");
-    const opacity = h("input", { type: "range", min: "0", max: "1", step: "0.01", "data-look": "opacity",
+    const opacity = h("input", { "aria-label": t("photoOpacity"), type: "range", min: "0", max: "1", step: "0.01", "data-look": "opacity",
         oninput: () => viewer.setOptions({ photoOpacity: Number(opacity.value) }) });
     follow(viewer, "photoOpacity", (value) => {
         opacity.value = String(value);
