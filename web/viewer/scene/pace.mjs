@@ -4,6 +4,7 @@ const REST_MS = 180;
 const SLOW_MS = 40;
 const QUICK_MS = 22;
 const FEWEST = 150_000;
+const TELLING = 8;
 
 export class Pace {
     constructor() {
@@ -17,6 +18,7 @@ export class Pace {
         this.touched = -Infinity;
         this.last = null;
         this.took = null; // ms from one picture to the next, smoothed
+        this.counted = 0; // pictures that this is from
     }
 
     /** The picture was moved. @param {number} now in ms */
@@ -42,6 +44,7 @@ export class Pace {
         }
         if (this.last !== null) {
             const took = now - this.last;
+            this.counted += 1;
             this.took = this.took === null ? took : 0.8 * this.took + 0.2 * took;
             if (this.took > SLOW_MS) this.budget = Math.max(Math.min(this.count, FEWEST), this.budget * 0.8);
             else if (this.took < QUICK_MS) this.budget = Math.min(this.count, this.budget * 1.1 + 1000);
@@ -50,8 +53,8 @@ export class Pace {
         this.last = now;
     }
 
-    /** Pictures a second while it last moved, null before. */
+    /** Pictures a second while it last moved, null before that can be said. */
     get rate() {
-        return this.took ? 1000 / this.took : null;
+        return this.counted > TELLING ? 1000 / this.took : null;
     }
 }
