@@ -6,9 +6,11 @@ computers. What visitors upload and make is deleted when they leave, and at the 
 
 import argparse
 import os
+import signal
 import tempfile
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--models", type=Path, metavar="DIR", help="folder of weights (default: ~/.cache/manyview/models)"
     )
     parser.add_argument("--no-downloads", action="store_true", help="visitors cannot download models")
-    parser.add_argument("--no-mcp", action="store_true", help="no MCP server, also where its package is installed")
+    parser.add_argument("--no-mcp", action="store_true", help="no MCP server; with --auth there is none either")
     parser.add_argument(
         "--max-images", type=positive, default=300, metavar="N", help="photos of a visitor (default: 300)"
     )
@@ -66,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         mcp=not arguments.no_mcp,
         open_browser=arguments.open,
     )
+    signal.signal(signal.SIGTERM, stop)
     with tempfile.TemporaryDirectory(prefix="manyview_demo_", ignore_cleanup_errors=True) as root:
         running = start(options, Path(root))
         try:
@@ -76,6 +79,11 @@ def run(arguments: argparse.Namespace) -> None:
             threading.Event().wait()
         finally:
             running.close()
+
+
+def stop(*_: object) -> NoReturn:
+    """End as Ctrl-C does, so that files are deleted then as well."""
+    raise KeyboardInterrupt
 
 
 def name_and_password(text: str) -> tuple[str, str]:

@@ -86,7 +86,7 @@ def start(options: Options, root: Path) -> Running:
         allowed_paths=[],
         blocked_paths=[str(root / "sessions")],
         ssr_mode=False,
-        mcp_server=options.mcp and has_mcp(),
+        mcp_server=options.mcp and not options.auth and has_mcp(),  # it would not ask for a password
         run_history=False,
         footer_links=["api"],
         theme=theme(gr),

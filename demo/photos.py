@@ -254,9 +254,9 @@ def sample_names(sample: str) -> list[str]:
 
 def safe_name(name: str, most: int = 80) -> str:
     """A file name of plain letters, digits and a few marks, without folders."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", re.split(r"[/\\]", name)[-1]).strip("._-")
-    stem, ending = os.path.splitext(plain)
-    return f"{stem[: most - len(ending)] or 'file'}{ending[:10]}"
+    stem, ending = (re.sub(r"[^A-Za-z0-9._-]+", "_", part) for part in os.path.splitext(re.split(r"[/\\]", name)[-1]))
+    ending = ending.rstrip("._-")[:10]
+    return f"{stem.strip('._-')[: most - len(ending)] or 'file'}{ending}"
 
 
 def ordered_names(names: Sequence[str]) -> list[str]:

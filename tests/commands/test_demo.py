@@ -1,0 +1,58 @@
+"""The command that serves the demo: its options, its address, its end."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from manyview.commands import demo
+
+
+def test_names_and_passwords() -> None:
+    assert demo.name_and_password("ann:a:b") == ("ann", "a:b")
+    for text in ("ann", "ann:", ":secret", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="NAME:PASSWORD"):
+            demo.name_and_password(text)
+
+
+def test_positive() -> None:
+    assert demo.positive("12") == 12
+    for text in ("0", "-1", "x", "1.5", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="1 or more"):
+            demo.positive(text)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of other systems")
+def test_a_password_is_asked_for_and_files_go_at_the_end(root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "MANYVIEW_AUTH": "ann:secret"}
+    command = [sys.executable, str(root), "demo", "--device", "cpu"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        url = next(line for line in process.stdout if "ManyView is at" in line).split()[-1]
+        assert url.startswith("http://127.0.0.1:") and list(tmp_path.glob("manyview_demo_*"))
+        assert [status(url + path) for path in ("config", "gradio_api/info", "gradio_api/mcp/schema")] == [
+            401,
+            401,
+            404,
+        ]
+        assert status(url + "manyview/viewer.html") == 200
+        assert status(url + "manyview/..%2fpyproject.toml") == status(url + "manyview/files/x/output/a.ply") == 404
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 130 and not list(tmp_path.glob("manyview_demo_*"))
+
+
+def status(url: str) -> int:
+    """The status of an answer."""
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code

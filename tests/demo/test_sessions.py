@@ -1,0 +1,53 @@
+"""Visitors are apart, and what is theirs goes with them."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from manyview.demo import sessions as module
+from manyview.demo.jobs import Job
+from manyview.demo.sessions import Sessions
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Sessions:
+    return Sessions(tmp_path / "sessions", tmp_path / "models", torch.device("cpu"), idle_seconds=60)
+
+
+def test_each_has_folders_and_a_token(sessions: Sessions) -> None:
+    one, other = sessions.of("1"), sessions.of("2")
+    assert sessions.of("1") is one and len(sessions) == 2
+    assert one.host.base != other.host.base and one.token != other.token and len(one.token) >= 24
+    assert sessions.by_token(one.token) is one and sessions.by_token("x") is None
+    assert one.runner.results is not other.runner.results and one.runner.shared is other.runner.shared
+    with pytest.raises(ValueError, match="load it again"):
+        sessions.of(None)
+
+
+def test_all_is_deleted(sessions: Sessions) -> None:
+    one, other = sessions.of("1"), sessions.of("2")
+    one.job = Job(lambda job: job.check())
+    sessions.close("1")
+    one.job.run()
+    assert one.job.state == "cancelled" and not one.host.base.exists() and other.host.base.exists()
+    sessions.close("no such")
+    sessions.close_all()
+    assert not len(sessions) and not list(sessions.root.iterdir())
+
+
+def test_idle_ones_go_unless_they_work(sessions: Sessions) -> None:
+    idle, busy = sessions.of("1"), sessions.of("2")
+    busy.job = Job(lambda job: None)
+    for each in (idle, busy):
+        each.seen = time.monotonic() - 61
+    sessions.of("3")
+    assert not idle.host.base.exists() and busy.host.base.exists() and len(sessions) == 2
+
+
+def test_too_many(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_SESSIONS", 1)
+    sessions.of("1")
+    with pytest.raises(ValueError, match="are here already"):
+        sessions.of("2")
