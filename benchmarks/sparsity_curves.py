@@ -1,0 +1,109 @@
+"""Accuracy against density for rules of choosing, from the results of `python . evaluate`.
+
+  python . evaluate --model mini --sparsity dense a.json b.json --frames 24 --out RUN   # one run or several
+  python benchmarks/sparsity_curves.py RUN/results.json ... --out FOLDER                            # needs matplotlib
+
+Writes FOLDER/sparsity_curves.json (what the figure shows, with the settings and the commands) and the figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import runpy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "__main__.py"), run_name="manyview_registration")
+
+from manyview.evaluation.style import DENSE, MARKERS, OURS, PAGE_IN, PAPER, Plot, new_figure, style, write_plot  # noqa: E402
+
+METRICS = {"auc_3": "AUC@3, %", "auc_5": "AUC@5, %", "abs_rel": "depth AbsRel, %", "chamfer": "cloud Chamfer"}
+SHOWN = ("auc_5", "abs_rel", "chamfer")
+SERIES = {
+    "paper, blocks 128 x 64": (PAPER[0], MARKERS[1]),
+    "paper, blocks 64 x 16": (PAPER[1], MARKERS[3]),
+    "ManyView, blocks 64 x 32": (OURS[0], MARKERS[0]),
+    "ManyView, calibrated": (OURS[1], MARKERS[2]),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    runs = [run for path in arguments.results for run in read(path)]
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "sparsity_curves.json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+    write_plot(curves(runs), arguments.out)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """One entry for each benchmark of a run: frames, scenes, machine, and a row for each setting."""
+    results = json.loads(path.read_text(encoding="utf-8"))
+    run = {key: value for key, value in results["run"].items() if key != "command"}
+    run["command"] = re.sub(r"\S*/", "", results["run"]["command"])  # files by their names
+    entries = []
+    for benchmark in results["benchmarks"]:
+        rows = [row(method) for method in benchmark["methods"]]
+        frames = int(benchmark["name"].rsplit("-", 1)[-1])
+        entries.append({"frames": frames, "scenes": benchmark["methods"][0]["scenes"], "run": run, "rows": rows})
+    return entries
+
+
+def row(method: Mapping[str, Any]) -> dict[str, Any]:
+    settings = method["settings"]["sparsity"]
+    return {
+        "name": method["name"],
+        "series": series(settings),
+        "sparsity": settings,
+        "density": method["summary"]["density"],
+        "seconds": method["summary"]["seconds"],
+        **{name: method["summary"][name] for name in METRICS},
+        "differences": {name: method["differences"].get(name) for name in METRICS},
+    }
+
+
+def series(settings: Mapping[str, Any]) -> str:
+    if settings["method"] == "dense":
+        return "dense"
+    if settings["layer_rho"]:
+        return "ManyView, calibrated"
+    name = "paper" if settings["method"] == "paper" else "ManyView"
+    return f"{name}, blocks {settings['query_block']} x {settings['key_block']}"
+
+
+def curves(runs: list[dict[str, Any]]) -> Plot:
+    """A row for each number of frames, a panel for each metric."""
+    runs = sorted(runs, key=lambda run: run["frames"])
+    with style():
+        figure, axes = new_figure(PAGE_IN, 1.0 + 1.7 * len(runs), len(runs), len(SHOWN), squeeze=False)
+        for line, run in zip(axes, runs, strict=True):
+            dense = next(r for r in run["rows"] if r["series"] == "dense")
+            for axis, metric in zip(line, SHOWN, strict=True):
+                axis.axhline(dense[metric], color=DENSE, lw=1, ls="--", label="dense")
+                for name, (color, marker) in SERIES.items():
+                    points = sorted((r["density"], r[metric]) for r in run["rows"] if r["series"] == name)
+                    if points:
+                        axis.plot(*zip(*points, strict=True), color=color, marker=marker, label=name)
+                axis.set_title(f"{METRICS[metric]} ({run['frames']} frames)")
+                axis.set_xlim(0, 100)
+                axis.set_ylim(0, None)
+        for axis in axes[-1]:
+            axis.set_xlabel("pairs computed, %")
+        labels: dict[str, Any] = {}
+        for line in axes:
+            labels |= dict(zip(*reversed(line[0].get_legend_handles_labels()), strict=True))
+        figure.legend(labels.values(), labels, loc="outside lower center", ncols=3)
+    scenes = ", ".join(f"{run['frames']} frames: {run['scenes']} scenes" for run in runs)
+    conditions = f"{runs[0]['run']['device']}, {runs[0]['run']['precision']}"
+    return Plot(
+        figure, "sparsity_curves", f"mini on synthetic scenes of seeds unseen in training; {scenes}; {conditions}."
+    )
+
+
+if __name__ == "__main__":
+    main()
