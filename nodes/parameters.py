@@ -24,6 +24,7 @@ class Parameter:
     step: float = 0.01  # between the values that a number input of a graph offers
 
 
+BACKEND_CHOICES = ("auto", "flash-attn-4", "triton", "block-sparse-attn", "torch", "reference")
 RESIZE_CHOICES = ("keep", "crop", "pad", "square", "pi3")
 SPARSITY_CHOICES = ("dense", "quality", "balanced", "fast", "paper-s25", "paper-s50", "paper-s75", "custom", "file")
 MODEL_CHOICES = ("mini", "vggt-1b", "vggt-1b-commercial", "pi3")
@@ -146,7 +147,15 @@ RECONSTRUCT = (
         "choice",
         "auto",
         "What computes sparse attention. auto: the fastest that runs here. All give the same result up to rounding.",
-        choices=("auto", "triton", "torch", "reference"),
+        choices=BACKEND_CHOICES,
+        advanced=True,
+    ),
+    Parameter(
+        "skip_masked",
+        "bool",
+        False,
+        "With quality, balanced or fast: attention does not look at parts of a view that its mask leaves out, such as "
+        "sky, people or the background of a turntable.",
         advanced=True,
     ),
 )

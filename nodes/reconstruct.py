@@ -25,6 +25,7 @@ def reconstruct(
     point_source: str = "auto",
     frame_chunk: int = 8,
     backend: str = "auto",
+    skip_masked: bool = False,
     progress: Progress | None = None,
     check: Check | None = None,
     show: Show | None = None,
@@ -42,7 +43,10 @@ def reconstruct(
         point_source = "depth" if model.family == "vggt" else "points"
     if frame_chunk < 1:
         raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
-    attention = None if sparsity is None else BlockSparse(sparsity, backend)
+    attention = None
+    if sparsity is not None:
+        masks = patch_masks(images, model) if skip_masked else None
+        attention = BlockSparse(sparsity, backend, masks)
     attend = attention
     weight = next(model.model.parameters())
     if check is not None and weight.device.type == "cpu" and not settings_by_head(sparsity):
@@ -74,6 +78,7 @@ def reconstruct(
                 "precision": str(weight.dtype).removeprefix("torch."),
                 "device": str(weight.device),
                 "sparsity": None if sparsity is None else sparsity.to_dict(),
+                "skip_masked": attention is not None and attention.patch_mask is not None,
                 "attention": "dense" if attention is None else attention.backend_report(),
             },
         )
@@ -91,6 +96,19 @@ def watched(model: LoadedModel, check: Check | None, show: Show | None) -> ExitS
     if show is not None:
         stack.enter_context(depth_previews(model, show))
     return stack
+
+
+def patch_masks(images: ImageSet, model: LoadedModel) -> torch.Tensor | None:
+    """True (N, h, w) for patches with a pixel that masks leave in; None without masks. ValueError if none is left."""
+    if images.masks is None:
+        return None
+    patch = model.model.config.encoder.patch_size
+    frames, height, width = images.masks.shape
+    masks = torch.from_numpy(images.masks).reshape(frames, height // patch, patch, width // patch, patch)
+    found = masks.any(-1).any(2)
+    if not found.any():
+        raise ValueError("skip_masked leaves nothing to look at: the masks leave out every pixel; white means use.")
+    return found
 
 
 def settings_by_head(sparsity: SparsityConfig | None) -> bool:

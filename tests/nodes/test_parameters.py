@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 
+from manyview.models.sparse import BACKENDS
 from manyview.nodes import parameters
 from manyview.nodes.export import export
 from manyview.nodes.load_images import load_images
@@ -74,3 +75,7 @@ def test_defaults_are_those_of_the_scene() -> None:
 def test_names_are_used_once() -> None:
     names = [parameter.name for table in TABLES.values() for parameter in table]
     assert len(names) == len(set(names))
+
+
+def test_backends_are_those_of_sparse_attention() -> None:
+    assert parameters.BACKEND_CHOICES == BACKENDS

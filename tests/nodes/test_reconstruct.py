@@ -1,5 +1,6 @@
 """The main path: images and a model -> a Reconstruction."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import torch
 
 from manyview.models.checkpoints import load_model
 from manyview.models.pi3 import Pi3, Pi3Config
+from manyview.models.sparse import SparsityConfig
 from manyview.nodes.load_images import collect_images, load_images
-from manyview.nodes.reconstruct import peak_memory, reconstruct
+from manyview.nodes.reconstruct import patch_masks, peak_memory, reconstruct
 from manyview.nodes.report import report_text
 from manyview.nodes.stage_clock import StageClock
 
@@ -39,6 +41,7 @@ def test_result_carries_what_led_to_it(model, photos: Path) -> None:
         "precision": "float32",
         "device": "cpu",
         "sparsity": None,
+        "skip_masked": False,
         "attention": "dense",
     }
     assert scene.settings["tokens"] == 3 * (48 + 5)
@@ -84,6 +87,39 @@ def test_progress_may_cancel(model, photos: Path) -> None:
 def test_wrong_options(model, photos: Path, options: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         reconstruct(model, load_images(photos, model=model), **options)
+
+
+SPARSE = SparsityConfig(method="manyview", rho=0.03, query_block=8, key_block=4, score_block=4, order="bands")
+
+
+def test_what_masks_leave_out_is_not_looked_at(model, photos: Path) -> None:
+    """A patch with one used pixel counts; fewer pairs are computed."""
+    images = load_images(photos, model=model)
+    masks = np.zeros(images.images.shape[:3], bool)
+    masks[:, :28, :28] = masks[:, 41, 111] = True
+    found = patch_masks(replace(images, masks=masks), model)
+    assert found.shape == (3, 6, 8) and found.sum() == 3 * 5 and found[:, :2, :2].all() and found[:, 2, 7].all()
+    scene = reconstruct(model, replace(images, masks=masks), sparsity=SPARSE, skip_masked=True)
+    assert scene.settings["skip_masked"] and scene.density.mean() < 0.6
+    plain = reconstruct(model, replace(images, masks=masks), sparsity=SPARSE)
+    assert not plain.settings["skip_masked"] and plain.density.mean() > 0.9
+
+
+def test_masks_that_leave_everything_in_change_nothing(model, photos: Path) -> None:
+    images = load_images(photos, model=model)
+    everything = replace(images, masks=np.ones(images.images.shape[:3], bool))
+    one = reconstruct(model, everything, sparsity=SPARSE, skip_masked=True)
+    other = reconstruct(model, replace(images, masks=None), sparsity=SPARSE, skip_masked=True)
+    assert np.array_equal(one.depth, other.depth)
+    assert np.array_equal(one.world_to_camera, other.world_to_camera)
+    assert not other.settings["skip_masked"]
+
+
+def test_masks_that_leave_nothing_are_refused(model, photos: Path) -> None:
+    images = load_images(photos, model=model)
+    nothing = replace(images, masks=np.zeros(images.images.shape[:3], bool))
+    with pytest.raises(ValueError, match="white means use"):
+        reconstruct(model, nothing, sparsity=SPARSE, skip_masked=True)
 
 
 def test_resolution_is_the_models_own_unless_given(model, photos: Path) -> None:
