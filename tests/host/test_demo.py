@@ -1,6 +1,7 @@
 """Demo, workflow, ComfyUI's page and server, workflow, demo: nothing is lost on the way."""
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,10 @@ def settings_of(document: Any) -> tuple[Settings, list[str]]:
 def test_round_trip(page: Any, comfyui: Any, settings: Settings) -> None:
     page.evaluate("async (w) => { await app.loadGraphData(w) }", document_of(settings))
     page.wait_for_timeout(1500)
+    if folder := os.environ.get("MANYVIEW_SCREENSHOTS"):
+        page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+        page.wait_for_timeout(1500)
+        page.screenshot(path=f"{folder}/demo_in_comfyui_{len(settings.formats)}.png")
     for schema, save in SCHEMAS.items():
         saved = page.evaluate(save)
         assert str(saved["version"]) == schema
