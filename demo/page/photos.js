@@ -7,6 +7,7 @@ let items = [];
 let dragged = null;
 
 function render() {
+  if (dragged) return; // when it is let go
   const state = JSON.parse(props.value || "{}");
   items = state.items || [];
   hint.textContent = state.text || "";
@@ -40,6 +41,7 @@ function tile(item, place) {
   box.addEventListener("dragstart", (event) => {
     dragged = item;
     event.dataTransfer.effectAllowed = "move";
+    event.dataTransfer.setData("text/plain", item.name); // without data some browsers do not drag
   });
   box.addEventListener("dragover", (event) => {
     if (!dragged) return;
@@ -66,7 +68,10 @@ function tile(item, place) {
   return box;
 }
 
-const isBefore = (event, box) => event.offsetX < box.clientWidth / 2;
+function isBefore(event, box) {
+  const { left, width } = box.getBoundingClientRect();
+  return event.clientX < left + width / 2;
+}
 
 function move(item, place) {
   const from = items.indexOf(item);

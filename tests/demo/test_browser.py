@@ -152,6 +152,39 @@ def test_upload_reconstruct_filter_compare_export(visitor: Visitor, demo: Any, r
 RECONSTRUCT = "ManyView_Reconstruct"
 
 
+def test_photos_are_put_in_order_and_taken_out(visitor: Visitor, root: Path) -> None:
+    page = visitor.page
+    page.set_input_files(SMALL, [root / "sample" / f"frame_0{number}.jpg" for number in (0, 1, 2)])
+    page.wait_for_selector("#photos .mv-hint:has-text('3 photos')")
+
+    def see(*names: str) -> None:
+        shown = "[...document.querySelectorAll('#photos .mv-tile')].map((each) => each.title).join()"
+        page.wait_for_function(f"{shown} === '{','.join(names)}'")
+
+    tiles = page.locator("#photos .mv-tile")
+    tiles.nth(2).press("ArrowLeft")
+    see("frame_00.jpg", "frame_02.jpg", "frame_01.jpg")
+    tiles.nth(0).drag_to(tiles.nth(2), target_position={"x": 80, "y": 20})
+    see("frame_02.jpg", "frame_01.jpg", "frame_00.jpg")
+    page.get_by_role("button", name="Remove frame_01.jpg").click()
+    page.wait_for_selector("#photos .mv-hint:has-text('2 photos')")
+    see("frame_02.jpg", "frame_00.jpg")
+    mask = {"name": "frame_00.png", "mimeType": "image/png", "buffer": picture_bytes()}
+    page.set_input_files("#photos input[data-name=masks]", mask)
+    page.wait_for_selector("#photos .mv-hint:has-text('1 with masks')")
+    assert tiles.nth(1).inner_text().startswith("2 mask")
+
+
+def test_models_tell_their_licence(visitor: Visitor) -> None:
+    page = visitor.page
+    page.locator("#model input").click()
+    page.get_by_role("option", name="pi3", exact=True).click()
+    page.wait_for_selector("#model-text :text('non-commercial use only')")
+    assert "3.8 GB" in page.locator("#model-text").inner_text()
+    if "not on this computer" in page.locator("#model-text").inner_text():
+        assert page.locator("#download").is_visible()
+
+
 def test_a_known_length_makes_the_scene_metric(visitor: Visitor, demo: Any) -> None:
     page = visitor.page
     visitor.see(count_of(visitor.press("#run")))
