@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from manyview.nodes.graph.definitions import definitions
+from manyview.nodes.graph.table import LIVE_OPTIONS
 
 
 def test_starts_without_complaint_and_quickly(comfyui, base: Path) -> None:
@@ -25,10 +26,14 @@ def test_nodes_look_as_the_repository_says(comfyui) -> None:
     found = comfyui.get("/object_info")
     for name, expected in definitions().items():
         actual = found[name]
-        live = {"ManyView_LoadImages": "source", "ManyView_LoadModel": "model"}
-        if name in live:
-            entries = [each["input"]["required"][live[name]][1] for each in (actual, expected)]
-            assert set(entries[1].pop("options")) <= set(entries[0].pop("options"))
+        for node, live in LIVE_OPTIONS:
+            if node != name or "." in live:  # nested choices are compared as they are
+                continue
+            choices = []
+            for each in (actual, expected):
+                inputs = {**each["input"]["required"], **each["input"].get("optional", {})}
+                choices.append(set(inputs[live][1].pop("options")))
+            assert choices[1] <= choices[0], live
         assert {key: actual.get(key) for key in expected} == expected
         assert actual["python_module"] == "custom_nodes.My-Pack_2"
 
