@@ -24,6 +24,7 @@ METRICS = {"auc_3": "AUC@3, %", "auc_5": "AUC@5, %", "abs_rel": "depth AbsRel, %
 SHOWN = ("auc_5", "abs_rel", "chamfer")
 SERIES = {
     "paper, blocks 128 x 64": (PAPER[0], MARKERS[1]),
+    "paper's settings": (PAPER[2], MARKERS[4]),
     "paper, blocks 64 x 16": (PAPER[1], MARKERS[3]),
     "ManyView, blocks 64 x 32": (OURS[0], MARKERS[0]),
     "ManyView, calibrated": (OURS[1], MARKERS[2]),
@@ -72,13 +73,23 @@ def series(settings: Mapping[str, Any]) -> str:
         return "dense"
     if settings["layer_rho"]:
         return "ManyView, calibrated"
+    if settings["tau"] is not None:
+        return "paper's settings"
     name = "paper" if settings["method"] == "paper" else "ManyView"
     return f"{name}, blocks {settings['query_block']} x {settings['key_block']}"
 
 
+def together(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Runs of the same scenes as one; ValueError if they are not the same."""
+    if len({run["scenes"] for run in runs}) > 1:
+        raise ValueError(f"The runs of {runs[0]['frames']} frames have different numbers of scenes.")
+    return {**runs[0], "rows": [row for run in runs for row in run["rows"]]}
+
+
 def curves(runs: list[dict[str, Any]]) -> Plot:
     """A row for each number of frames, a panel for each metric."""
-    runs = sorted(runs, key=lambda run: run["frames"])
+    numbers = sorted({run["frames"] for run in runs})
+    runs = [together([run for run in runs if run["frames"] == number]) for number in numbers]
     with style():
         figure, axes = new_figure(PAGE_IN, 1.0 + 1.7 * len(runs), len(runs), len(SHOWN), squeeze=False)
         for line, run in zip(axes, runs, strict=True):

@@ -240,7 +240,7 @@ PRESETS: Mapping[str, SparsityConfig] = {
     # Accuracy, density and speed of these: docs/sparsity.md.
     "quality": SparsityConfig(rho=0.6, **OURS),
     "balanced": SparsityConfig(rho=0.75, **OURS),
-    "fast": SparsityConfig(rho=0.9, **OURS),
+    "fast": SparsityConfig(rho=0.92, **OURS),
     # The paper's operating points: about 8, 26 and 75 % of the blocks dropped in VGGT, whatever their names say.
     "paper-s25": SparsityConfig(rho=0.10, tau=0.97),
     "paper-s50": SparsityConfig(rho=0.50, tau=0.90),
