@@ -16,21 +16,44 @@ const TEXT_NODES = [
   "ManyView_Compare",
 ];
 
+// ComfyUI says of .js files that browsers must ask for them anew, but not of .mjs: after an update old and new ones would
+// be mixed. So the page asks once whether any of ours has changed, which also renews the browser's copies.
+const MODULES = ["picker.mjs", "preview.mjs", "viewer/main.mjs"].map((name) => new URL(name, import.meta.url).href);
+let renewed = null;
+
 app.registerExtension({
   name: "ManyView.Nodes",
   async nodeCreated(node) {
     if (TEXT_NODES.includes(node.comfyClass)) {
       showText(node);
-    } else if (node.comfyClass === "ManyView_SparsityReport") {
+      return;
+    }
+    if (!["ManyView_SparsityReport", "ManyView_Preview"].includes(node.comfyClass)) return;
+    renewed ??= renew(MODULES).catch((error) => console.warn("ManyView: could not ask for newer files:", error));
+    await renewed;
+    if (node.comfyClass === "ManyView_SparsityReport") {
       const { addPicker } = await import(new URL("picker.mjs", import.meta.url));
       addPicker(node, { addWidget, onResult, fileUrl });
-    } else if (node.comfyClass === "ManyView_Preview") {
+    } else {
       const { addViewer } = await import(new URL("preview.mjs", import.meta.url));
       const language = app.extensionManager.setting.get("Comfy.Locale") ?? "en";
       addViewer(node, { addWidget, onResult, fileUrl, language, isDark: isDark(document.body) });
     }
   },
 });
+
+// Asks the server about these modules and all that they import.
+async function renew(addresses) {
+  const known = new Set(addresses);
+  for (let next = addresses; next.length; ) {
+    const texts = await Promise.all(next.map(async (address) => (await fetch(address, { cache: "no-cache" })).text()));
+    const found = texts.flatMap((text, i) =>
+      [...text.matchAll(/^(?:import|export|\}).*?"(\.[^"]+)"/gm)].map((match) => new URL(match[1], next[i]).href),
+    );
+    next = [...new Set(found)].filter((address) => !known.has(address));
+    next.forEach((address) => known.add(address));
+  }
+}
 
 // The address of a file that a node names by {filename, subfolder, type}.
 function fileUrl(entry) {

@@ -98,6 +98,15 @@ def test_picker_sets_the_patch(page: Any) -> None:
     assert page.evaluate("node.widgets[1].value") == 0 and page.locator(".manyview-mark:visible").count() == 1
 
 
+def test_browser_asks_for_newer_modules(page: Any, root: Path) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.resource_type == "fetch" else None)
+    page.evaluate("makeNode('ManyView_Preview')")
+    page.wait_for_selector("iframe")
+    ours = {path.relative_to(root / "web").as_posix() for path in (root / "web").rglob("*.mjs")}
+    assert sorted(url.split("/Any-Name/")[1] for url in asked) == sorted(ours)
+
+
 def test_viewer_loads_every_result(page: Any, files: dict, scene: Reconstruction, tmp_path: Path) -> None:
     write_viewer(point_cloud(scene), scene, tmp_path / "shown")
     files |= {name: (tmp_path / "shown" / name).read_bytes() for name in ("points.ply", "cameras.json")}
