@@ -144,8 +144,14 @@ def _opened(path: Path) -> Iterator[InputContainer]:
     with container:
         if not container.streams.video:
             raise _no_video(path)
-        container.streams.video[0].thread_type = "AUTO"
-        yield container
+        video = container.streams.video[0]
+        video.thread_type = "AUTO"
+        try:
+            yield container
+        finally:
+            # Closing waits for the decoder's threads while it holds the interpreter, which they need if they are just
+            # writing a log line. This waits for them without holding it.
+            video.codec_context.flush_buffers()
 
 
 def _no_video(path: Path) -> ValueError:

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import numpy as np
@@ -228,3 +229,21 @@ def test_a_video_taken_upright_is_turned(tmp_path):
     loaded = load(path)
     assert loaded.original_sizes.tolist() == [[48, 64]]
     assert loaded.images[0, 5, 20, 0] > 150 > 50 > loaded.images[0, -5, 20, 0]
+
+
+STOPS_EARLY = """
+import logging, runpy, sys
+from pathlib import Path
+import av
+runpy.run_path(sys.argv[1] + "/__main__.py", run_name="manyview_registration")
+from manyview.scene.video import read_frames
+av.logging.set_level(av.logging.DEBUG)  # from now on the decoder's threads need the interpreter to write a line
+logging.disable(logging.CRITICAL)
+for _ in range(30):
+    assert read_frames(Path(sys.argv[1]) / "sample" / "walk.mp4", [0, 3], lambda seconds, frame: None) == 4
+"""
+
+
+def test_a_decoder_that_logs_does_not_hang(root):
+    """Closing while threads of the decoder were writing log lines stood still for good."""
+    subprocess.run([sys.executable, "-c", STOPS_EARLY, str(root)], check=True, timeout=120)
