@@ -14,6 +14,15 @@ import trimesh
 
 SMALL = "#photos input[data-name=files]"
 
+WATCH = """() => {
+    window.begun = false;
+    new MutationObserver((_, watch) => {
+        if (!document.querySelector("#cancel:not([disabled])")) return;
+        window.begun = true;
+        watch.disconnect();
+    }).observe(document.body, { subtree: true, childList: true, attributes: true });
+}"""
+
 
 class Visitor:
     """Somebody at the page."""
@@ -33,8 +42,9 @@ class Visitor:
 
     def press(self, button: str) -> str:
         """Press a button and wait for the end of what it does."""
+        self.page.evaluate(WATCH)  # the work may be done sooner than a look from outside comes by
         self.page.click(button)
-        self.page.wait_for_selector("#cancel:not([disabled])")
+        self.page.wait_for_function("window.begun")
         self.page.wait_for_selector("#cancel[disabled]", state="attached")
         return self.page.locator("#status .mv-status").inner_text()
 
