@@ -206,14 +206,13 @@ def accuracies(
 
 def pictures(arguments: argparse.Namespace, loaded: Any) -> tuple[Any, str]:
     """Images (N, 3, H, W) to look at, and what they are."""
-    import torch
-
     if arguments.images:
         from ..nodes.load_images import load_images
+        from ..scene.pixels import to_pixels
 
         source = arguments.images[0] if len(arguments.images) == 1 else arguments.images
         found = load_images(source, model=loaded, limit=arguments.frames)
-        images = torch.from_numpy(found.images).permute(0, 3, 1, 2).float() / 255
+        images = to_pixels(found.images)
         return images, f"{len(images)} frames of {images.shape[3]} x {images.shape[2]} px"
     from ..evaluation.datasets.synthetic import Synthetic
 

@@ -78,10 +78,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def scene_images(arguments: argparse.Namespace, loaded: Any, progress: Any) -> list:
     """Images (N, 3, H, W) in [0, 1] of every scene."""
-    import torch
-
     from ..evaluation.datasets.synthetic import Synthetic
     from ..nodes.load_images import load_images
+    from ..scene.pixels import to_pixels
 
     if arguments.images is None:
         options = {
@@ -92,5 +91,5 @@ def scene_images(arguments: argparse.Namespace, loaded: Any, progress: Any) -> l
         rendered = Synthetic(arguments.frames, device=next(loaded.model.parameters()).device, **options)
         return [rendered.load(name).images for name in rendered.scenes()]
     limits = {"limit": arguments.frames, "selection": "even"}
-    views = [load_images(path, model=loaded, **limits, progress=progress).images for path in arguments.images]
-    return [torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 for images in views]
+    views = (load_images(path, model=loaded, **limits, progress=progress) for path in arguments.images)
+    return [to_pixels(each.images) for each in views]

@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     document = read_file(arguments.workflow)
     if arguments.list:
-        print("\n".join(listing(graph_of(document, kinds()), kinds())))
+        found = kinds()
+        print("\n".join(listing(graph_of(document, found), found)))
         return
     with tempfile.TemporaryDirectory(prefix="manyview_") as temporary:
         run_document(document, arguments, Path(temporary))

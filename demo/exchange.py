@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +86,13 @@ class Exchange:
             yield updates
 
     async def run_as_it_is(self, request: gr.Request) -> AsyncIterator[Updates]:
-        session, page, jobs = self.session(request), self.page, self.server.jobs
+        session = self.session(request)
         opened = session.opened
         if opened is None:
             raise gr.Error("Open a workflow first.")
-        job = self.runs.submit(
-            session, jobs, lambda job: work.run_workflow(session, opened.graph, opened.document, job)
-        )
-        yield {**self.runs.buttons(busy=True), page.status: views.status(job, jobs.ahead(job))}
-        async for updates in self.runs.followed(job, jobs):
+        do = partial(work.run_workflow, session, opened.graph, opened.document)
+        async for updates in self.runs.carry_out(session, self.server.jobs, do, partial(self._ran, session)):
             yield updates
-        if job.result is not None:
-            yield {**self.runs.buttons(), **self._ran(session, job.result)}
 
     def _ran(self, session: Any, done: Any) -> Updates:
         page = self.page

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -71,14 +73,39 @@ class Runs:
             yield updates
 
     async def run(self, session: Session, settings: Settings) -> AsyncIterator[Updates]:
-        """Put a run into the queue, tell how it goes, show what comes out."""
-        page, jobs = self.page, self.server.jobs
-        job = self.submit(session, jobs, lambda job: work.reconstruct(session, settings, job))
-        yield {**self.buttons(busy=True), page.status: views.status(job, jobs.ahead(job))}
-        async for updates in self.followed(job, jobs):
+        """Reconstruct, and show what comes out."""
+        do = partial(work.reconstruct, session, settings)
+        async for updates in self.carry_out(
+            session, self.server.jobs, do, lambda outcome: {**self.shown(session, outcome), self.page.files: ""}
+        ):
             yield updates
-        if job.result is not None:
-            yield {**self.buttons(), **self.shown(session, job.result), page.files: ""}
+
+    async def carry_out(
+        self,
+        session: Session,
+        jobs: Jobs,
+        do: Callable[[Job], Any],
+        show: Callable[[Any], Updates],
+        only: tuple[Any, ...] | None = None,
+    ) -> AsyncIterator[Updates]:
+        """Put a job into a queue, tell how it goes, and show what it gives; if it fails or is cancelled, a message.
+
+        only: the buttons that may be changed; None for all.
+        """
+
+        def buttons(busy: bool = False) -> Updates:
+            return {part: to for part, to in self.buttons(busy).items() if only is None or part in only}
+
+        status = self.page.status
+        job = self.submit(session, jobs, do)
+        yield buttons(busy=True)
+        try:
+            async for html in follow(jobs, job):
+                yield {status: html}
+        except Exception as error:
+            yield {**buttons(), status: views.status(job)}
+            raise gr.Error(sentence(error), duration=20) from error
+        yield {**buttons(), **({status: views.status(job)} if job.result is None else show(job.result))}
 
     def submit(self, session: Session, jobs: Jobs, do: Callable[[Job], Any]) -> Job:
         """A job in a queue; the visitor's last one must be over."""
@@ -89,22 +116,6 @@ class Runs:
         except ValueError as error:
             raise gr.Error(str(error)) from error
         return session.job
-
-    async def followed(self, job: Job, jobs: Jobs, only: tuple[Any, ...] | None = None) -> AsyncIterator[Updates]:
-        """Status until the job is over; where it failed or was cancelled, the buttons as before and a message.
-
-        only: the components that may be changed; None for all.
-        """
-        page = self.page
-        idle = {part: update for part, update in self.buttons().items() if only is None or part in only}
-        try:
-            async for html in follow(jobs, job):
-                yield {page.status: html}
-        except Exception as error:
-            yield {**idle, page.status: views.status(job)}
-            raise gr.Error(sentence(error), duration=20) from error
-        if job.result is None:
-            yield {**idle, page.status: views.status(job)}
 
     def buttons(self, busy: bool = False) -> Updates:
         """The buttons while something runs, or when nothing does."""
@@ -162,33 +173,34 @@ class Runs:
             session.settings = replace(session.settings, view=event.options)
 
     async def make_files(self, values: Values, request: gr.Request) -> AsyncIterator[Updates]:
-        session, page, jobs = self.session(request), self.page, self.server.quick
-        settings = self.chosen(session, values)
-        job = self.submit(session, jobs, lambda job: work.write_files(session, settings, job))
-        yield {page.cancel: gr.update(interactive=True)}
-        async for updates in self.followed(job, jobs, (page.status, page.cancel)):
-            yield updates
-        if job.result is not None:
-            links = [(path, file_url(session, path)) for path in job.result]
+        session = self.session(request)
+        do = partial(work.write_files, session, self.chosen(session, values))
+
+        def show(paths: list[Path]) -> Updates:
+            links = [(path, file_url(session, path)) for path in paths]
             done = views.message("done", f"{len(links)} files are ready.")
-            yield {page.files: views.files(links), page.status: done, page.cancel: gr.update(interactive=False)}
+            return {self.page.files: views.files(links), self.page.status: done}
+
+        async for updates in self.carry_out(session, self.server.quick, do, show, (self.page.cancel,)):
+            yield updates
 
     async def download(self, model: str, request: gr.Request) -> AsyncIterator[Updates]:
         from ..models.download import download_checkpoint
 
         if not self.server.allow_downloads or model not in CHECKPOINTS:
             raise gr.Error("Models cannot be downloaded here.")
-        session, page, jobs = self.session(request), self.page, self.server.downloads
-        folder = self.server.sessions.model_folder
-        job = self.submit(session, jobs, lambda job: download_checkpoint(CHECKPOINTS[model], folder, job.progress))
-        yield {page.cancel: gr.update(interactive=True)}
-        async for updates in self.followed(job, jobs, (page.status, page.cancel)):
-            yield updates
-        if job.result is not None:
+        session, folder = self.session(request), self.server.sessions.model_folder
+
+        def do(job: Job) -> Any:
+            return download_checkpoint(CHECKPOINTS[model], folder, job.progress)
+
+        def show(_: Any) -> Updates:
             text, button = self.visits.tell_model(model)
             done = views.message("done", f"{model} is on this computer now.")
-            stop = gr.update(interactive=False)
-            yield {page.status: done, page.model_text: text, page.download: button, page.cancel: stop}
+            return {self.page.status: done, self.page.model_text: text, self.page.download: button}
+
+        async for updates in self.carry_out(session, self.server.downloads, do, show, (self.page.cancel,)):
+            yield updates
 
     def chosen(self, session: Session, values: Values) -> Settings:
         """The settings of the page, with the photos that are here and the scale that was set."""

@@ -13,7 +13,7 @@ from ..nodes.graph.packets import points_of, scene_of
 from ..scene.pointcloud import PointCloud
 from ..scene.reconstruction import Reconstruction
 from ..workflows.check import check
-from ..workflows.definitions import kinds
+from ..workflows.definitions import Kinds, kinds
 from ..workflows.editor_writer import write_editor_form
 from ..workflows.graph import Graph, Node
 from ..workflows.runner import Done, Runner, call_node
@@ -104,14 +104,12 @@ def run_workflow(session: "Session", graph: Graph, document: Any, job: Job) -> d
     """Run any graph as it is, on this visitor's folders."""
     with session.lock:
         session.photos.write()
-        return _run_graph(session, graph, document, job, session.runner)
+        return _run_graph(session, graph, document, job, session.runner, kinds(session.host))
 
 
 def document_of(session: "Session", settings: Settings) -> dict[str, Any]:
     """The settings as a workflow for ComfyUI's editor."""
-    found = kinds(session.host)
-    graph = check(graphs.build(settings), found)
-    return write_editor_form(graph, found, graphs.page(graph))
+    return _page_of(settings, kinds(session.host))[1]
 
 
 def without_network(class_type: str, host: Host, inputs: dict[str, Any]) -> Result:
@@ -131,14 +129,19 @@ def _run(session: "Session", settings: Settings, job: Job, runner: Runner) -> Ou
     with session.lock:
         session.photos.write()
         found = kinds(session.host)
-        graph = check(graphs.build(settings), found)
-        document = write_editor_form(graph, found, graphs.page(graph))
-        return Outcome(settings, _run_graph(session, graph, document, job, runner))
+        graph, document = _page_of(settings, found)
+        return Outcome(settings, _run_graph(session, graph, document, job, runner, found))
 
 
-def _run_graph(session: "Session", graph: Graph, document: Any, job: Job, runner: Runner) -> dict[str, Done]:
-    found = kinds(session.host)
+def _page_of(settings: Settings, found: Kinds) -> tuple[Graph, dict[str, Any]]:
+    """The settings as a graph that was checked, and as the editor's form of it."""
+    graph = check(graphs.build(settings), found)
+    return graph, write_editor_form(graph, found, graphs.page(graph))
 
+
+def _run_graph(
+    session: "Session", graph: Graph, document: Any, job: Job, runner: Runner, found: Kinds
+) -> dict[str, Done]:
     def started(number: str, node: Node) -> None:
         job.progress(node.title or found[node.class_type].shown, 0, 1)
 

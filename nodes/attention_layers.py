@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..models.attention_statistics import KINDS, SHARES, AttentionStatistics, LayerStatistics
 from ..models.checkpoints import LoadedModel
 from ..models.progress import Progress
+from ..scene.pixels import to_pixels
 from ..scene.preview import INK, PAPER, colorize
 from .attention_map import STOPS
 from .chart import Line, chart
@@ -44,8 +45,7 @@ def attention_layers(
     watch = AttentionStatistics(query_blocks=query_blocks)
     options = {"outputs": ("camera",)} if model.family == "vggt" else {}
     with torch.inference_mode(), watched(model, check, None):
-        device = next(model.model.parameters()).device
-        pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).to(torch.float32) / 255
+        pixels = to_pixels(images, next(model.model.parameters()).device)
         model.model(pixels, frame_chunk=frame_chunk, global_attention=watch, progress=progress, **options)
     return watch.layers_found
 

@@ -13,6 +13,7 @@ from ..models.attention_probe import AttentionProbe
 from ..models.checkpoints import LoadedModel
 from ..models.progress import Progress
 from ..models.sparse import BlockSparse, SparsityConfig
+from ..scene.pixels import to_pixels
 from ..scene.preview import colorize
 from .interrupt import Check
 from .reconstruct import global_layers, watched
@@ -57,8 +58,7 @@ def attention_map(
     attention: GlobalAttention = dense_attention if sparsity is None else BlockSparse(sparsity)
     probe = AttentionProbe(frame, row, column, {layer}, attention)
     with torch.inference_mode(), watched(model, check, None):
-        device = next(model.model.parameters()).device
-        pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).to(torch.float32) / 255
+        pixels = to_pixels(images, next(model.model.parameters()).device)
         with suppress(_Found):
             model.model(pixels, frame_chunk=frame_chunk, global_attention=until(probe, layer), progress=progress)
     return probe.rows[layer].patches.mean(0).cpu().numpy()

@@ -11,6 +11,7 @@ from ..models.checkpoints import LoadedModel
 from ..models.progress import Progress
 from ..models.sparse import BlockSparse, SparsityConfig, parse_layers
 from ..scene.images import ImageSet
+from ..scene.pixels import to_pixels
 from ..scene.reconstruction import Reconstruction
 from .depth_preview import Show, depth_previews
 from .interrupt import Check, by_heads, interruptible
@@ -57,8 +58,7 @@ def reconstruct(
     if weight.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(weight.device)
     with torch.inference_mode():
-        pixels = torch.from_numpy(images.images).to(weight.device)  # (N, H, W, 3), 8-bit until it is there
-        pixels = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
+        pixels = to_pixels(images.images, weight.device)
         options: dict[str, Any] = {"frame_chunk": frame_chunk, "global_attention": attend, "progress": clock}
         if model.family == "vggt":
             options["outputs"] = ("camera", "depth", "points") if point_source == "points" else ("camera", "depth")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ...scene.pixels import to_pixels
 from ..sampling import floor_to_multiple, size_at_width
 from ..scene import Truth, unproject
 
@@ -45,7 +45,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 def to_images(pictures: Sequence[np.ndarray]) -> Tensor:
     """8-bit pictures (H, W, 3) of one size -> (N, 3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(torch.float32) / 255
+    return to_pixels(np.stack(pictures))
 
 
 def pose_images(paths: Sequence[Path], width: int = POSE_WIDTH) -> Tensor:

@@ -16,7 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,37 @@ class Run:
     def error(self) -> str:
         """What a failed graph told the user."""
         return self.messages["execution_error"]["exception_message"]
+
+
+@pytest.fixture
+def open_page(chromium: Any, comfyui: ComfyUI) -> Iterator[Callable[..., Any]]:
+    """A function that opens ComfyUI's page, of so many pixels; `before` gets it while it is still empty."""
+    contexts = []
+
+    def make(width: int, height: int, before: Callable[[Any], None] = lambda page: None) -> Any:
+        contexts.append(chromium.new_context(viewport={"width": width, "height": height}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(120_000)
+        before(page)
+        page.goto(comfyui.url)
+        page.wait_for_function("window.app?.extensionManager?.command?.commands?.length > 10")
+        page.wait_for_timeout(3000)
+        page.keyboard.press("Escape")  # the template browser that greets new users
+        page.wait_for_timeout(500)
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def saves() -> dict[str, str]:
+    """Scripts that give the graph of the page as it would be saved, by schema."""
+    return {
+        "0.4": "async () => JSON.parse(JSON.stringify((await app.graphToPrompt()).workflow))",
+        "1": "() => JSON.parse(JSON.stringify(app.graph.asSerialisable()))",
+    }
 
 
 @pytest.fixture(scope="session")

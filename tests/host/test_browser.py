@@ -90,22 +90,19 @@ class Page:
 
 
 @pytest.fixture
-def page(chromium, comfyui) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1700, "height": 1050})
-    page, errors = context.new_page(), []
-    page.set_default_timeout(60_000)
-    page.on(
-        "console", lambda m: errors.append(f"{m.text} ({m.location.get('url', '')})") if m.type == "error" else None
-    )
-    page.on("pageerror", lambda error: errors.append(f"{error} {error.stack}"))
-    page.goto(comfyui.url)
-    page.wait_for_function("window.app?.extensionManager?.command?.commands?.length > 10")
-    page.wait_for_timeout(3000)
-    page.keyboard.press("Escape")  # the template browser that greets new users
-    page.wait_for_timeout(500)
-    found = Page(page, errors)
+def page(open_page: Any) -> Iterator[Page]:
+    errors: list[str] = []
+
+    def listen(page: Any) -> None:
+        page.set_default_timeout(60_000)
+        page.on(
+            "console", lambda m: errors.append(f"{m.text} ({m.location.get('url', '')})") if m.type == "error" else None
+        )
+        page.on("pageerror", lambda error: errors.append(f"{error} {error.stack}"))
+
+    found = Page(open_page(1700, 1050, listen), errors)
     yield found
-    context.close()
+    found.page.context.close()
     assert not found.ours, "\n".join(found.ours)
 
 

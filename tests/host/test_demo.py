@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,24 +27,12 @@ EVERYTHING = Settings(
     files={"cameras": False, "colmap_text": True, "colmap_points": 777, "depth_format": "npy"},
     view={"size": 3, "color": "frame"},
 )
-SCHEMAS = {
-    "0.4": "async () => JSON.parse(JSON.stringify((await app.graphToPrompt()).workflow))",
-    "1": "() => JSON.parse(JSON.stringify(app.graph.asSerialisable()))",
-}
 
 
 @pytest.fixture
-def page(chromium, comfyui) -> Iterator[Any]:
+def page(open_page: Any) -> Any:
     """ComfyUI's page."""
-    context = chromium.new_context(viewport={"width": 2000, "height": 1400})
-    page = context.new_page()
-    page.set_default_timeout(120_000)
-    page.goto(comfyui.url)
-    page.wait_for_function("window.app?.extensionManager?.command?.commands?.length > 10")
-    page.wait_for_timeout(3000)
-    page.keyboard.press("Escape")
-    yield page
-    context.close()
+    return open_page(2000, 1400)
 
 
 def document_of(settings: Settings) -> dict[str, Any]:
@@ -60,14 +47,14 @@ def settings_of(document: Any) -> tuple[Settings, list[str]]:
 
 
 @pytest.mark.parametrize("settings", [Settings(), Settings(images=SMALL), EVERYTHING], ids=["start", "few", "all"])
-def test_round_trip(page: Any, comfyui: Any, settings: Settings) -> None:
+def test_round_trip(page: Any, comfyui: Any, saves: dict[str, str], settings: Settings) -> None:
     page.evaluate("async (w) => { await app.loadGraphData(w) }", document_of(settings))
     page.wait_for_timeout(1500)
     if folder := os.environ.get("MANYVIEW_SCREENSHOTS"):
         page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
         page.wait_for_timeout(1500)
         page.screenshot(path=f"{folder}/demo_in_comfyui_{len(settings.formats)}.png")
-    for schema, save in SCHEMAS.items():
+    for schema, save in saves.items():
         saved = page.evaluate(save)
         assert str(saved["version"]) == schema
         assert settings_of(saved) == (settings, []), schema

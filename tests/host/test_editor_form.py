@@ -6,7 +6,6 @@ tests without ComfyUI read.
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,23 +50,12 @@ CASES = {
     "r.connect(3, p, 0); r.connect(3, q, 0); r.connect(6, p, p.inputs.findIndex(i => i.name == 'camera_info'));"
     "r.connect(7, t, 0);",
 }
-SCHEMAS = {
-    "0.4": "async () => JSON.parse(JSON.stringify((await app.graphToPrompt()).workflow))",
-    "1": "() => JSON.parse(JSON.stringify(app.graph.asSerialisable()))",
-}
 
 
 @pytest.fixture
-def page(chromium, comfyui) -> Iterator[Any]:
+def page(open_page: Any) -> Any:
     """ComfyUI's page."""
-    context = chromium.new_context(viewport={"width": 1700, "height": 1050})
-    page = context.new_page()
-    page.set_default_timeout(120_000)
-    page.goto(comfyui.url)
-    page.wait_for_function("window.app?.extensionManager?.command?.commands?.length > 10")
-    page.wait_for_timeout(3000)
-    yield page
-    context.close()
+    return open_page(1700, 1050)
 
 
 def open_workflow(page: Any, document: dict) -> None:
@@ -87,7 +75,7 @@ def comparable(prompt: dict) -> dict:
     return found
 
 
-def test_graphs_are_what_the_page_sends(page: Any) -> None:
+def test_graphs_are_what_the_page_sends(page: Any, saves: dict[str, str]) -> None:
     start = json.loads((HERE.parent / "example_workflows" / "1 Quick Start.json").read_text(encoding="utf-8"))
     known, saved = kinds(), {}
     for name, code in CASES.items():
@@ -95,7 +83,7 @@ def test_graphs_are_what_the_page_sends(page: Any) -> None:
         page.evaluate(f"async () => {{ {FIND} {MAKE} {WRAP} {code} }}")
         page.wait_for_timeout(500)
         expected = comparable(output(page))
-        for schema, save in SCHEMAS.items():
+        for schema, save in saves.items():
             document = page.evaluate(save)
             assert str(document["version"]) == schema
             assert comparable(write_api_form(graph_of(document, known))) == expected, (name, schema)
@@ -105,7 +93,7 @@ def test_graphs_are_what_the_page_sends(page: Any) -> None:
         SAVED.write_text(json.dumps(saved, separators=(",", ":")).replace('"nodes":', '\n"nodes":') + "\n")
 
 
-def test_what_we_write_is_what_the_page_opens(page: Any) -> None:
+def test_what_we_write_is_what_the_page_opens(page: Any, saves: dict[str, str]) -> None:
     """Our own editor form of each graph: the page opens it, makes the same graph of it, and saves one we read alike."""
     known = kinds()
     for name, case in json.loads(SAVED.read_text()).items():
@@ -119,5 +107,5 @@ def test_what_we_write_is_what_the_page_opens(page: Any) -> None:
                 for key, value in node["inputs"].items()
             }
             assert found[numbers[number]] == {"class_type": node["class_type"], "inputs": inputs}, name
-        again = graph_of(page.evaluate(SCHEMAS["0.4"]), known)
+        again = graph_of(page.evaluate(saves["0.4"]), known)
         assert comparable(write_api_form(again)) == found, name
