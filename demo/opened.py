@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..nodes.graph.loading import SAMPLES
+from ..nodes.graph.loading import NO_MASKS, SAMPLES
 from ..workflows.check import check
 from ..workflows.definitions import kinds
 from ..workflows.graph import Graph, named
@@ -40,19 +40,22 @@ def open_document(session: "Session", document: Any) -> Opened:
         settings, notes = graphs.read(graph_with_sources(graph, session))
     except WorkflowError as error:
         return Opened(check(graph, found), document, None, list(error.sentences))
-    source = settings.images["source"]
+    source, masks = settings.images["source"], settings.images["masks"]
     if source in SAMPLES:
         session.photos.take_sample(source)
     elif source != session.photos.source:
         notes.append(f"It reads {source!r}, which is not here: add those photos at the left, then press Reconstruct.")
-    return Opened(graph, document, settings, notes, source == session.photos.source)
+    masks_here = masks in (NO_MASKS, session.photos.masks)
+    if not masks_here:
+        notes.append(f"It reads masks from {masks!r}, which are not here: add them at the left if you want them.")
+    return Opened(graph, document, settings, notes, source == session.photos.source and masks_here)
 
 
 def graph_with_sources(graph: Graph, session: "Session") -> Graph:
     """The graph checked, where photos may be missing: they can be added later."""
     offered = kinds(session.host)
     sources = {str(node.inputs.get("source")) for node in graph.values() if node.class_type == "ManyView_LoadImages"}
-    masks = {str(node.inputs.get("masks", "none")) for node in graph.values()}
+    masks = {str(node.inputs.get("masks", NO_MASKS)) for node in graph.values()}
     return check(graph, with_choices(offered, "ManyView_LoadImages", {"source": sources, "masks": masks}))
 
 

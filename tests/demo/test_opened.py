@@ -105,6 +105,13 @@ def test_photos_that_are_not_here_are_told(session: Session) -> None:
     assert not opened.can_run and "'holiday', which is not here" in opened.notes[-1]
 
 
+def test_masks_that_are_not_here_are_told(session: Session) -> None:
+    document = json.loads(json.dumps(PARTS["API"]))
+    document[graphs.IMAGES]["inputs"]["masks"] = "holiday masks"
+    opened = open_document(session, document)
+    assert not opened.can_run and "'holiday masks', which are not here" in opened.notes[-1]
+
+
 def test_a_graph_without_controls_can_run_as_it_is(session: Session) -> None:
     document = {
         "1": {"class_type": "PrimitiveInt", "inputs": {"value": 3}},
