@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from ..nodes import parameters
 from ..nodes.graph.loading import SAMPLES
 from ..nodes.parameters import EXPORT_FORMATS
 from ..workflows.definitions import Kinds, kinds
@@ -14,7 +15,7 @@ MODEL, IMAGES, SPARSITY = "ManyView_LoadModel", "ManyView_LoadImages", "ManyView
 RECONSTRUCT, SCALE, POINTS = "ManyView_Reconstruct", "ManyView_SetScale", "ManyView_PointCloud"
 PREVIEW, EXPORT, COLMAP = "ManyView_Preview", "ManyView_ExportPointCloud", "ManyView_ExportCOLMAP"
 DEPTH, COMPARE = "ManyView_DepthMaps", "ManyView_Compare"
-INFERENCE = ("point_source", "frame_chunk", "backend")  # inputs of Reconstruct that views of Load Images leave open
+INFERENCE = tuple(each.name for each in parameters.RECONSTRUCT)  # what views of Load Images leave open
 FILES = ("cameras", "colmap_text", "colmap_points", "depth_format")
 START_SOURCE = next(iter(SAMPLES))
 START_FORMATS = ("ply", "glb")

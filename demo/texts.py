@@ -26,6 +26,7 @@ LABELS = {
     "point_source": "Points from",
     "frame_chunk": "Frames at a time",
     "backend": "Computed by",
+    "skip_masked": "Attention skips what masks leave out",
     "confidence_percentile": "Hide the least certain (%)",
     "confidence_threshold": "Least confidence",
     "edge_filter": "Depth edges",
