@@ -70,7 +70,8 @@ class Sessions:
         self.idle_seconds, self.most_images, self.call = idle_seconds, most_images, call
         self.models = Results(MODEL_BYTES)
         self._sessions: dict[str, Session] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._ended = False
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -91,9 +92,12 @@ class Sessions:
 
     def make(self) -> Session:
         """A session that nobody else knows; whoever makes it closes it."""
-        host = SessionHost(self.root / secrets.token_hex(16), self.model_folder, self.device)
-        runner = Runner(host, Results(SESSION_BYTES), shared=self.models, sharing=SHARING, call=self.call)
-        return Session(host, runner, Photos(host.base, self.most_images))
+        with self._lock:
+            if self._ended:
+                raise ValueError("The demo is being closed.")
+            host = SessionHost(self.root / secrets.token_hex(16), self.model_folder, self.device)
+            runner = Runner(host, Results(SESSION_BYTES), shared=self.models, sharing=SHARING, call=self.call)
+            return Session(host, runner, Photos(host.base, self.most_images))
 
     def by_token(self, token: str) -> Session | None:
         """The session that a file's address names."""
@@ -117,9 +121,13 @@ class Sessions:
             self.close(number)
 
     def close_all(self) -> None:
-        """The program ends."""
+        """The program ends: nobody comes any more, and what threads that end with it were still deleting goes too."""
+        with self._lock:
+            self._ended = True
         for number in list(self._sessions):
             self.close(number)
+        for folder in self.root.glob("*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_busy(session: Session) -> bool:

@@ -37,6 +37,17 @@ def test_all_is_deleted(sessions: Sessions) -> None:
     assert not len(sessions) and not list(sessions.root.iterdir())
 
 
+def test_nothing_is_left_in_the_end(sessions: Sessions) -> None:
+    """Neither of a visitor whose leaving is not over yet, nor of one who comes just then."""
+    leaving = sessions.make()
+    (leaving.host.base / "input" / "a.jpg").write_bytes(b"")
+    sessions.close_all()
+    for come in (sessions.make, lambda: sessions.of("1")):
+        with pytest.raises(ValueError, match="being closed"):
+            come()
+    assert not list(sessions.root.iterdir())
+
+
 def test_idle_ones_go_unless_they_work(sessions: Sessions) -> None:
     idle, busy = sessions.of("1"), sessions.of("2")
     busy.job = Job(lambda job: None)
