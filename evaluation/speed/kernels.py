@@ -212,7 +212,7 @@ def _triton(layer: Layer, blocks: BlockLayout, index: BlockIndex, centroids: Cen
     """The whole of what patch queries see, from and to the places of all tokens; keys and values are packed before."""
     from ...models.sparse.kernel import Packed, Tables, sparse_attention_triton
     from ...models.sparse.operation import heads_side_by_side
-    from ...models.sparse.select_kernel import pack
+    from ...models.sparse.pool_kernel import pack
 
     out = heads_side_by_side(layer.query).fill_(torch.nan)
     device = layer.query.device

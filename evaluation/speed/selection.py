@@ -83,7 +83,8 @@ def choose(problem: Problem) -> int:
     """Make all lists, one piece after the other; the number of pieces."""
     if problem.query.device.type == "cuda":
         from ...models.sparse.kernel import Tables
-        from ...models.sparse.select_kernel import index_chunks_triton, prepare
+        from ...models.sparse.pool_kernel import prepare
+        from ...models.sparse.select_kernel import index_chunks_triton
 
         tables = Tables.of(problem.blocks, problem.query.device)
         blocks, config = problem.blocks, problem.config

@@ -1,8 +1,9 @@
 """Sparse global attention without training: `VGGT(config, global_attention=BlockSparse(preset("quality")))`.
 
 config.py says what is computed, blocks.py how patches are cut into blocks, select.py which blocks are chosen, and
-reference.py what the result is; operation.py puts these together. cpu.py, kernel.py and select_kernel.py compute the
-same faster, libraries.py with other people's kernels. retrofit.py puts it into other people's models.
+reference.py what the result is; operation.py puts these together. cpu.py and the *_kernel.py files compute the
+same faster (pool_kernel.py pools, rank_kernel.py chooses by the paper's rule, select_kernel.py by ours, kernel.py
+attends), libraries.py with other people's kernels. retrofit.py puts it into other people's models.
 """
 
 import importlib.util

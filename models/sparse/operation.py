@@ -62,7 +62,8 @@ def run_block_sparse_attn(problem: Problem) -> tuple[Tensor, Tensor]:
 def run_triton(problem: Problem) -> tuple[Tensor, Tensor]:
     """The same by Triton kernels, which read tokens where they are and write where the projection wants them."""
     from .kernel import Tables, sparse_attention_triton
-    from .select_kernel import index_chunks_triton, prepare
+    from .pool_kernel import prepare
+    from .select_kernel import index_chunks_triton
 
     blocks = problem.blocks
     query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in problem.operands)
@@ -98,7 +99,8 @@ def _run_library(problem: Problem, attend: Attend) -> tuple[Tensor, Tensor]:
     if importlib.util.find_spec("triton") is None:
         return _run(problem, attend)
     from .kernel import Tables
-    from .select_kernel import index_chunks_triton, prepare
+    from .pool_kernel import prepare
+    from .select_kernel import index_chunks_triton
 
     blocks, config = problem.blocks, problem.config
     tables = Tables.of(blocks, problem.query.device)

@@ -1,4 +1,6 @@
-"""Which key blocks each query block sees, streamed over query blocks; `select_kernel.py` does the same on GPUs.
+"""Which key blocks each query block sees, streamed over query blocks.
+
+`rank_kernel.py` and `select_kernel.py` do the same on GPUs.
 
 The paper's rule (section 3): scores of pooled queries and keys, softmax, the best blocks of every row by count or mass.
 
@@ -49,6 +51,12 @@ class BlockIndex:
     @property
     def rows(self) -> int:
         return self.counts.shape[2]
+
+    def part(self, start: int, end: int) -> "BlockIndex":
+        """A view of the query blocks start..end - 1."""
+        rows = slice(start - self.first, end - self.first)
+        fields = (self.indices, self.counts, self.whole, self.seen, self.log_left)
+        return BlockIndex(*(None if x is None else x[:, :, rows] for x in fields), start)
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,20 @@ def index_width(blocks: BlockLayout, config: SparsityConfig, layer: int, heads: 
     if any(tau is not None for tau in taus):
         return blocks.filled_key_blocks
     return min(blocks.filled_key_blocks, max(least) * (WIDEST_ROW if config.own else 1))
+
+
+def empty_index(
+    blocks: BlockLayout, config: SparsityConfig, layer: int, pairs: tuple[int, int], first: int, last: int,
+    device: torch.device,
+) -> BlockIndex:  # fmt: skip
+    """Room for the index of query blocks first..last - 1; `pairs` are (B, heads). What is behind a list stays unset."""
+    shape = (*pairs, last - first)
+    indices = torch.empty((*shape, index_width(blocks, config, layer, pairs[1])), dtype=torch.int32, device=device)
+    counts, whole, seen = (torch.empty(shape, dtype=torch.int32, device=device) for _ in range(3))
+    log_left = None
+    if config.own and config.centroid_block:
+        log_left = torch.empty((*shape, blocks.key_groups), dtype=torch.float32, device=device)
+    return BlockIndex(indices, counts, whole, seen, log_left, first)
 
 
 # --- the paper's rule -----------------------------------------------------------------------------------------------

@@ -1,26 +1,23 @@
-"""Pooling and block choice as Triton kernels: the same as `blocks.py` and `select.py`, without sorting.
+"""ManyView's choice of blocks as Triton kernels: the same as `select.index_chunks`; the paper's is in `rank_kernel.py`.
+
+One kernel takes the softmax sums of all rows of scores, one turns scores into levels of shares, one counts the levels,
+one writes the lists. Levels are two bytes each and held for a piece of the query blocks; where that is not everything,
+they are computed a second time when the threshold is known.
 
 Importing this file imports Triton, so import it where it is used.
-
-The paper's rule: scores of a piece of the query blocks come from one matrix product; then one program for each row
-finds the least score that is kept, one bit after the other, and writes the list in one ascending pass.
-
-ManyView's rule: one kernel takes the softmax sums of all rows of scores, one turns scores into levels of shares, one
-counts the levels, one writes the lists. Levels are two bytes each and held for a piece of the query blocks; where that
-is not everything, they are computed a second time when the threshold is known.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from .blocks import BlockLayout, Centroids, special_tokens
+from .blocks import BlockLayout
 from .config import SparsityConfig
-from .kernel import LOG2_E, Packed, Tables, as_operand, interpreted, on_device, token_row
+from .kernel import LOG2_E, as_operand, interpreted, on_device
+from .rank_kernel import rank_blocks_triton
 from .select import (
     FIRST_LEVEL,
     LEVEL_SHIFT,
@@ -28,107 +25,13 @@ from .select import (
     BlockIndex,
     Sample,
     Summary,
-    half_scale,
-    head_values,
+    empty_index,
     index_pieces,
-    index_width,
     share_threshold,
 )
 
-SCORES_AT_ONCE = 2**24  # scores of the paper's rule, 64 MiB: about the L2 cache of a large GPU
-LEVELS_AT_ONCE = 2**24  # levels of our own rule, 32 MiB, likewise
+LEVELS_AT_ONCE = 2**24  # levels of shares held at one time, 32 MiB: about the L2 cache of a large GPU
 KEY_TILES = 8  # tiles of 64 key blocks that a program of levels walks
-LARGEST_TILE = 8192  # scores that a program keeps in registers; longer rows are read again for each bit
-
-
-@torch.no_grad()
-def prepare(
-    query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, blocks: BlockLayout, config: SparsityConfig,
-    tables: Tables,
-) -> tuple[Summary, Packed, Centroids | None]:  # fmt: skip
-    """Packed keys and values of all tokens (B, heads, N * P, D), and the same as `select.summarize` and `grouped`."""
-    special_key, special_value = (special_tokens(x, blocks).contiguous() for x in (key, value))
-    dtype = torch.bfloat16 if query.dtype.itemsize == 2 else query.dtype
-    if not config.own:
-        dtype = torch.float32
-    spread = config.own and config.pooling == "spread"
-    keys = pack(key, lengths, blocks, dtype, "max" if config.pooling == "max" else "avg", spread, config.centroid_block)
-    values = pack(value, lengths, blocks, None, "avg", False, config.centroid_block)
-    packed = Packed(keys.tokens, values.tokens, special_key, special_value)
-    pooled_query, square = pool_queries(
-        query, blocks, tables, dtype, "max" if config.pooling == "max" else "avg", spread
-    )
-    special = special_key.to(dtype) if config.own else None
-    summary = Summary(pooled_query, keys.mean, lengths, square, keys.variance, special)
-    if not config.own or not config.centroid_block:
-        return summary, packed, None
-    return summary, packed, Centroids(keys.group_mean, keys.group_variance, values.group_mean)
-
-
-@dataclass(frozen=True)
-class PackedTokens:
-    """Patches by blocks, and what was found about blocks and groups on the way."""
-
-    tokens: Tensor  # (B, heads, Kb * key_block, D)
-    mean: Tensor | None  # (B, heads, Kb, D); the maximum if that was asked for
-    variance: Tensor | None
-    group_mean: Tensor | None  # (B, heads, Kg, D), in the type of the tokens
-    group_variance: Tensor | None
-
-
-@torch.no_grad()
-def pack(
-    x: Tensor, lengths: Tensor, blocks: BlockLayout, dtype: torch.dtype | None, mode: str, spread: bool,
-    centroids: int,
-) -> PackedTokens:  # fmt: skip
-    """Keys or values of all tokens packed; with a `dtype` also pooled by blocks, with `centroids` by groups.
-
-    Tokens of blocks whose length is 0 have no part in their group.
-    """
-    batch, heads, _, width = x.shape
-    room = (batch, heads, blocks.key_blocks * blocks.key_block, width)
-    tokens = torch.empty(room, dtype=x.dtype, device=x.device)
-
-    def made(wanted: bool, rows: int, kind: torch.dtype | None) -> Tensor | None:
-        return torch.empty((batch, heads, rows, width), dtype=kind, device=x.device) if wanted else None
-
-    mean, variance = (made(dtype is not None and one, blocks.key_blocks, dtype) for one in (True, spread))
-    grouped = bool(centroids) and blocks.framed
-    group_mean, group_variance = (
-        made(grouped and one, blocks.key_groups, x.dtype) for one in (True, dtype is not None)
-    )
-    outputs = [tokens if one is None else one for one in (mean, variance, group_mean, group_variance)]
-    with on_device(x):
-        _pack[(blocks.key_groups, batch * heads)](
-            x, tokens, *outputs, lengths, *x.stride()[:3], heads, blocks.layout.height * blocks.layout.width,
-            blocks.segment_length, blocks.key_groups // blocks.segments,
-            D=width, BLOCK_D=triton.next_power_of_2(width), BLOCK=blocks.key_block, GROUP=blocks.group,
-            SPECIAL=blocks.layout.special, MAXIMUM=mode == "max", MEAN=mean is not None, SPREAD=variance is not None,
-            GROUPED=group_mean is not None, GROUP_SPREAD=group_variance is not None,
-            EMULATE=interpreted(), num_warps=4,
-        )  # fmt: skip
-    return PackedTokens(tokens, mean, variance, group_mean, group_variance)
-
-
-@torch.no_grad()
-def pool_queries(
-    query: Tensor, blocks: BlockLayout, tables: Tables, dtype: torch.dtype, mode: str, spread: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Means or maxima of the rows of scores, (B, heads, Qb * parts, D), and with `spread` their scaled mean squares."""
-    batch, heads, _, width = query.shape
-    rows, size = len(tables.part_start), blocks.query_block // blocks.parts
-    pooled = torch.empty((batch, heads, rows, width), dtype=dtype, device=query.device)
-    square = torch.empty_like(pooled) if spread else None
-    room = triton.next_power_of_2(size)
-    parts = max(1, 64 // room)
-    with on_device(query):
-        _pool_queries[(triton.cdiv(rows, parts), batch * heads)](
-            query, pooled, pooled if square is None else square, tables.part_start, tables.part_length,
-            *query.stride()[:3], heads, rows, blocks.layout.height * blocks.layout.width,
-            D=width, BLOCK_D=triton.next_power_of_2(width), SIZE=room, PARTS=parts, SPECIAL=blocks.layout.special,
-            MAXIMUM=mode == "max", SPREAD=spread, SCALE=half_scale(width), EMULATE=interpreted(), num_warps=4,
-        )  # fmt: skip
-    return pooled, square
 
 
 @torch.no_grad()
@@ -164,64 +67,8 @@ def index_chunks_triton(
                 known = levels[:, :, start:end]
             else:
                 known = levels = share_levels_triton(summary, blocks, totals, bias, start, end, every)
-            keep_blocks_triton(known, threshold, blocks, summary.lengths, rows_of(index, start, end))
+            keep_blocks_triton(known, threshold, blocks, summary.lengths, index.part(start, end))
         yield index
-
-
-def empty_index(
-    blocks: BlockLayout, config: SparsityConfig, layer: int, pairs: tuple[int, int], first: int, last: int,
-    device: torch.device,
-) -> BlockIndex:  # fmt: skip
-    """Room for the index of query blocks first..last - 1; `pairs` are (B, heads). What is behind a list stays unset."""
-    shape = (*pairs, last - first)
-    indices = torch.empty((*shape, index_width(blocks, config, layer, pairs[1])), dtype=torch.int32, device=device)
-    counts, whole, seen = (torch.empty(shape, dtype=torch.int32, device=device) for _ in range(3))
-    log_left = None
-    if config.own and config.centroid_block:
-        log_left = torch.empty((*shape, blocks.key_groups), dtype=torch.float32, device=device)
-    return BlockIndex(indices, counts, whole, seen, log_left, first)
-
-
-def rows_of(index: BlockIndex, start: int, end: int) -> BlockIndex:
-    """A view of the query blocks start..end - 1."""
-    rows = slice(start - index.first, end - index.first)
-    fields = (index.indices, index.counts, index.whole, index.seen, index.log_left)
-    return BlockIndex(*(None if x is None else x[:, :, rows] for x in fields), start)
-
-
-# --- the paper's rule -----------------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def rank_blocks_triton(
-    summary: Summary, blocks: BlockLayout, config: SparsityConfig, layer: int, first: int, last: int
-) -> BlockIndex:
-    """The same as `select.rank_blocks`."""
-    batch, heads, key_blocks, depth = summary.key.shape
-    device = summary.key.device
-    index = empty_index(blocks, config, layer, (batch, heads), first, last, device)
-    least, taus = config.budget(layer, heads, blocks)
-    floor = head_values(least, torch.int64, device)
-    mass = head_values(tuple(-1.0 if tau is None else tau for tau in taus), torch.float32, device)
-    tile = max(16, triton.next_power_of_2(key_blocks))
-    tile = tile if tile <= LARGEST_TILE else LARGEST_TILE // 2
-    at_once = max(1, SCORES_AT_ONCE // (batch * heads * key_blocks))
-    for start in range(first, last, at_once):
-        end = min(start + at_once, last)
-        scores = summary.query[:, :, start:end] @ summary.key.transpose(-1, -2)  # (B, heads, rows, Kb), not yet scaled
-        part = rows_of(index, start, end)
-        with on_device(scores):
-            _choose_row[(end - start, batch * heads)](
-                scores, floor, mass, summary.lengths, part.indices, part.counts, part.whole, part.seen,
-                *part.indices.stride()[:3], *part.counts.stride()[:2],
-                heads, end - start, key_blocks, index.indices.shape[-1], depth**-0.5, blocks.key_block,
-                TILE=tile, ONE=key_blocks <= tile, MASS=any(tau is not None for tau in taus),
-                num_warps=4 if tile <= 2048 else 8,
-            )  # fmt: skip
-    return index
-
-
-# --- ManyView's rule ------------------------------------------------------------------------------------------------
 
 
 def row_totals(summary: Summary, bias: Tensor) -> Tensor:
@@ -310,200 +157,6 @@ def score_stages(summary: Summary) -> int:
 
 
 # --- kernels --------------------------------------------------------------------------------------------------------
-
-
-@triton.jit
-def _rounded(x, to_ptr, EMULATE: tl.constexpr):
-    """x as a number of the type behind a pointer."""
-    dtype: tl.constexpr = to_ptr.dtype.element_ty
-    if dtype == tl.bfloat16:
-        return as_operand(x, dtype, EMULATE).to(dtype)
-    else:
-        return x.to(dtype)
-
-
-@triton.jit(do_not_specialize=["heads", "per_frame", "length", "each"])
-def _pack(
-    x_ptr, tokens_ptr, mean_ptr, variance_ptr, group_mean_ptr, group_variance_ptr, length_ptr,
-    x_batch, x_head, x_row, heads, per_frame, length, each,
-    D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK: tl.constexpr, GROUP: tl.constexpr, SPECIAL: tl.constexpr,
-    MAXIMUM: tl.constexpr, MEAN: tl.constexpr, SPREAD: tl.constexpr, GROUPED: tl.constexpr, GROUP_SPREAD: tl.constexpr,
-    EMULATE: tl.constexpr,
-):  # fmt: skip
-    """One program packs one group of key blocks of one head; `each` groups make a segment of `length` patches."""
-    group, pair = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    groups = tl.num_programs(0)
-    lane = tl.arange(0, GROUP * BLOCK)
-    inside = group % each * (GROUP * BLOCK) + lane
-    patch = group // each * length + inside
-    d = tl.arange(0, BLOCK_D)
-    base = x_ptr + pair // heads * x_batch + pair % heads * x_head
-    at = base + token_row(patch, per_frame, SPECIAL)[:, None] * x_row + d[None, :]
-    live = inside < length
-    raw = tl.load(at, mask=live[:, None] & (d < D)[None, :], other=0.0)
-    to = (pair * groups + group) * (GROUP * BLOCK * D) + lane[:, None] * D + d[None, :]
-    tl.store(tokens_ptr + to, raw, mask=(d < D)[None, :])
-    x = raw.to(tl.float32)
-    block = tl.arange(0, GROUP)
-    to = ((pair * groups + group) * GROUP + block)[:, None] * D + d[None, :]
-    if MEAN:
-        count = tl.sum(tl.reshape(live.to(tl.float32), [GROUP, BLOCK]), 1)[:, None]
-        if MAXIMUM:
-            found = tl.max(tl.reshape(tl.where(live[:, None], x, -float("inf")), [GROUP, BLOCK, BLOCK_D]), 1)
-            mean = tl.where(count > 0, found, 0.0)
-        else:
-            mean = tl.sum(tl.reshape(x, [GROUP, BLOCK, BLOCK_D]), 1) / tl.maximum(count, 1.0)
-        tl.store(mean_ptr + to, _rounded(mean, mean_ptr, EMULATE), mask=(d < D)[None, :])
-        if SPREAD:
-            square = tl.sum(tl.reshape(x * x, [GROUP, BLOCK, BLOCK_D]), 1) / tl.maximum(count, 1.0)
-            variance = tl.maximum(square - mean * mean, 0.0)
-            tl.store(variance_ptr + to, _rounded(variance, variance_ptr, EMULATE), mask=(d < D)[None, :])
-    if GROUPED:
-        seen = tl.load(length_ptr + group * GROUP + lane // BLOCK) > 0
-        count = tl.maximum(tl.sum((live & seen).to(tl.float32), 0), 1.0)
-        kept = tl.where(seen[:, None], x, 0.0)
-        mean = tl.sum(kept, 0) / count
-        to = (pair * groups + group) * D + d
-        tl.store(group_mean_ptr + to, _rounded(mean, group_mean_ptr, EMULATE), mask=d < D)
-        if GROUP_SPREAD:
-            variance = tl.maximum(tl.sum(kept * kept, 0) / count - mean * mean, 0.0)
-            tl.store(group_variance_ptr + to, _rounded(variance, group_variance_ptr, EMULATE), mask=d < D)
-
-
-@triton.jit(do_not_specialize=["heads", "rows", "per_frame"])
-def _pool_queries(
-    x_ptr, pooled_ptr, square_ptr, start_ptr, length_ptr, x_batch, x_head, x_row, heads, rows, per_frame,
-    D: tl.constexpr, BLOCK_D: tl.constexpr, SIZE: tl.constexpr, PARTS: tl.constexpr, SPECIAL: tl.constexpr,
-    MAXIMUM: tl.constexpr, SPREAD: tl.constexpr, SCALE: tl.constexpr, EMULATE: tl.constexpr,
-):  # fmt: skip
-    """One program pools PARTS rows of scores of one head."""
-    pair = tl.program_id(1).to(tl.int64)
-    part = tl.program_id(0) * PARTS + tl.arange(0, PARTS)
-    lane = tl.arange(0, PARTS * SIZE)
-    of_lane = tl.program_id(0) * PARTS + lane // SIZE
-    start = tl.load(start_ptr + of_lane, mask=of_lane < rows, other=0)
-    live = lane % SIZE < tl.load(length_ptr + of_lane, mask=of_lane < rows, other=0)
-    d = tl.arange(0, BLOCK_D)
-    base = x_ptr + pair // heads * x_batch + pair % heads * x_head
-    at = base + token_row(start + lane % SIZE, per_frame, SPECIAL)[:, None] * x_row + d[None, :]
-    x = tl.load(at, mask=live[:, None] & (d < D)[None, :], other=0.0).to(tl.float32)
-    count = tl.load(length_ptr + part, mask=part < rows, other=0).to(tl.float32)[:, None]
-    if MAXIMUM:
-        pooled = tl.max(tl.reshape(tl.where(live[:, None], x, -float("inf")), [PARTS, SIZE, BLOCK_D]), 1)
-        pooled = tl.where(count > 0, pooled, 0.0)
-    else:
-        pooled = tl.sum(tl.reshape(x, [PARTS, SIZE, BLOCK_D]), 1) / tl.maximum(count, 1.0)
-    to = (pair * rows + part)[:, None] * D + d[None, :]
-    within = (part < rows)[:, None] & (d < D)[None, :]
-    tl.store(pooled_ptr + to, _rounded(pooled, pooled_ptr, EMULATE), mask=within)
-    if SPREAD:
-        square = tl.sum(tl.reshape(x * x, [PARTS, SIZE, BLOCK_D]), 1) / tl.maximum(count, 1.0) * SCALE
-        tl.store(square_ptr + to, _rounded(square, square_ptr, EMULATE), mask=within)
-
-
-@triton.jit
-def _part(scores_ptr, length_ptr, begin, key_blocks, scale, TILE: tl.constexpr):
-    """Part of a row -> scores, integers of the same order (the least for what does not compete), and which compete."""
-    block = begin + tl.arange(0, TILE)
-    allowed = block < key_blocks
-    allowed = allowed & (tl.load(length_ptr + block, mask=allowed, other=0) > 0)
-    scores = tl.load(scores_ptr + block, mask=allowed, other=0.0) * scale
-    scores = tl.where(scores == 0, 0.0, scores)  # -0 and 0 are equal
-    bits = scores.to(tl.int32, bitcast=True)
-    order = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return scores, tl.where(allowed, order, -2147483648), allowed
-
-
-@triton.jit(do_not_specialize=["heads", "rows", "key_blocks", "width"])
-def _choose_row(
-    scores_ptr, least_ptr, mass_ptr, length_ptr, index_ptr, count_ptr, whole_ptr, seen_ptr,
-    index_batch, index_head, index_row, count_batch, count_head, heads, rows, key_blocks, width, scale, full,
-    TILE: tl.constexpr, ONE: tl.constexpr, MASS: tl.constexpr,
-):  # fmt: skip
-    """One program chooses for one row: the best until count and mass suffice."""
-    row, pair = tl.program_id(0), tl.program_id(1)
-    batch, head = (pair // heads).to(tl.int64), (pair % heads).to(tl.int64)
-    scores_ptr += (pair.to(tl.int64) * rows + row) * key_blocks
-    least = tl.load(least_ptr + head).to(tl.int32)
-    top = -float("inf")
-    target = 0.0
-    if MASS:
-        for begin in range(0, key_blocks, TILE):
-            scores, order, allowed = _part(scores_ptr, length_ptr, begin, key_blocks, scale, TILE)
-            top = tl.maximum(top, tl.max(tl.where(allowed, scores, -float("inf")), 0))
-        for begin in range(0, key_blocks, TILE):
-            scores, order, allowed = _part(scores_ptr, length_ptr, begin, key_blocks, scale, TILE)
-            target += tl.sum(tl.where(allowed, tl.math.exp2((scores - top) * 1.4426950408889634), 0.0), 0)
-        target *= tl.load(mass_ptr + head)
-
-    # The greatest integer such that the blocks that reach it suffice, bit by bit from the highest. Rows of one tile
-    # stay in registers.
-    limit = tl.full([], -2147483648, tl.int64)
-    bit = tl.full([], 2147483648, tl.int64)
-    if ONE:
-        scores, order, allowed = _part(scores_ptr, length_ptr, 0, key_blocks, scale, TILE)
-        weight = tl.where(allowed, tl.math.exp2((scores - top) * 1.4426950408889634), 0.0)
-        for _ in range(32):
-            reach = order >= (limit + bit).to(tl.int32)
-            enough = tl.sum(reach.to(tl.int32), 0) >= least
-            if MASS:
-                enough = enough & (tl.sum(tl.where(reach, weight, 0.0), 0) >= target)
-            limit = tl.where(enough, limit + bit, limit)
-            bit = bit >> 1
-    else:
-        for _ in range(32):
-            reached = 0
-            mass = 0.0
-            for begin in range(0, key_blocks, TILE):
-                scores, order, allowed = _part(scores_ptr, length_ptr, begin, key_blocks, scale, TILE)
-                reach = order >= (limit + bit).to(tl.int32)
-                reached += tl.sum(reach.to(tl.int32), 0)
-                if MASS:
-                    mass += tl.sum(tl.where(reach, tl.math.exp2((scores - top) * 1.4426950408889634), 0.0), 0)
-            limit = tl.where((reached >= least) & (mass >= target), limit + bit, limit)
-            bit = bit >> 1
-
-    # Of the blocks that are exactly at the limit, the first few that are still needed.
-    limit = limit.to(tl.int32)
-    above_count = 0
-    above_mass = 0.0
-    for begin in range(0, key_blocks, TILE):
-        scores, order, allowed = _part(scores_ptr, length_ptr, begin, key_blocks, scale, TILE)
-        above = order > limit
-        above_count += tl.sum(above.to(tl.int32), 0)
-        if MASS:
-            above_mass += tl.sum(tl.where(above, tl.math.exp2((scores - top) * 1.4426950408889634), 0.0), 0)
-    needed = least - above_count
-    if MASS:
-        score = (limit ^ ((limit >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
-        weight = tl.math.exp2((score - top) * 1.4426950408889634)
-        more = tl.where(weight > 0, tl.math.ceil((target - above_mass) / tl.where(weight > 0, weight, 1.0)), 0.0)
-        needed = tl.maximum(needed, tl.minimum(tl.maximum(more, 0.0), 1e9).to(tl.int32))
-
-    index_ptr += batch * index_batch + head * index_head + row.to(tl.int64) * index_row
-    whole = 0
-    seen = 0
-    written = 0
-    for short in range(2):  # whole blocks, then short ones
-        level_before = 0
-        for begin in range(0, key_blocks, TILE):
-            scores, order, allowed = _part(scores_ptr, length_ptr, begin, key_blocks, scale, TILE)
-            block = begin + tl.arange(0, TILE)
-            length = tl.load(length_ptr + block, mask=block < key_blocks, other=0)
-            level = ((order == limit) & allowed).to(tl.int32)
-            rank = level_before + tl.cumsum(level, 0) - level
-            kept = allowed & ((order > limit) | ((level > 0) & (rank < needed)))
-            kept = (kept & ((length < full) == (short > 0))).to(tl.int32)
-            place = written + tl.cumsum(kept, 0) - kept
-            tl.store(index_ptr + place, block, mask=(kept > 0) & (place < width))
-            level_before += tl.sum(level, 0)
-            written += tl.sum(kept, 0)
-            seen += tl.sum(kept * length, 0)
-        whole = tl.where(short == 0, written, whole)
-    at = batch * count_batch + head * count_head + row
-    tl.store(count_ptr + at, written)
-    tl.store(whole_ptr + at, whole)
-    tl.store(seen_ptr + at, seen)
 
 
 @triton.jit

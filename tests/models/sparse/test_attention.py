@@ -313,7 +313,7 @@ def test_compiles_as_one_graph(name, backend):
 def test_triton_asked_for_but_missing(monkeypatch):
     query, key, value = operands()
     monkeypatch.setitem(sys.modules, "triton", None)
-    for name in ("kernel", "select_kernel"):
+    for name in ("kernel", "pool_kernel", "rank_kernel", "select_kernel"):
         monkeypatch.delitem(sys.modules, f"manyview.models.sparse.{name}", raising=False)
     with pytest.raises(ImportError, match="pip install triton"):
         BlockSparse(PAPER, "triton")(query, key, value, LAYOUT, 0)

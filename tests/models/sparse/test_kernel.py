@@ -18,7 +18,7 @@ if DEVICE == "cpu" and tuple(map(int, triton.__version__.split(".")[:2])) < (3, 
     pytest.skip("the interpreter of Triton before 3.7 does not work with NumPy 2.4", allow_module_level=True)
 kernel = pytest.importorskip("manyview.models.sparse.kernel", reason="Triton is not installed")
 from manyview.models.sparse.kernel import Packed  # noqa: E402 (needs Triton)
-from manyview.models.sparse.select_kernel import pack  # noqa: E402
+from manyview.models.sparse.pool_kernel import pack  # noqa: E402
 
 
 @dataclass(frozen=True)

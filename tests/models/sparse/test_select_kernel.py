@@ -26,8 +26,8 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 if DEVICE == "cpu" and tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7):
     pytest.skip("the interpreter of Triton before 3.7 does not work with NumPy 2.4", allow_module_level=True)
-kernels = pytest.importorskip("manyview.models.sparse.select_kernel", reason="Triton is not installed")
-from manyview.models.sparse.kernel import Tables  # noqa: E402 (needs Triton)
+from manyview.models.sparse import pool_kernel, rank_kernel, select_kernel  # noqa: E402 (need Triton)
+from manyview.models.sparse.kernel import Tables  # noqa: E402
 
 LAYOUT = TokenLayout(frames=3, special=2, height=3, width=7)
 PAPER = SparsityConfig(rho=0.6, query_block=16, key_block=4)
@@ -71,7 +71,7 @@ def test_packing(framed: bool, size: int, group: int) -> None:
     one = problem(PAPER)
     blocks = replace(one.blocks, key_block=size, framed=framed, group=group if framed else 1)
     lengths = blocks.key_table(DEVICE)[1]
-    found = kernels.pack(one.key, lengths, blocks, torch.float32, "avg", True, 64)
+    found = pool_kernel.pack(one.key, lengths, blocks, torch.float32, "avg", True, 64)
     x = patch_tokens(one.key, blocks)
     expected = torch.nn.functional.pad(
         x.unflatten(2, (blocks.segments, -1)), (0, 0, 0, size * blocks.keys_each - blocks.segment_length)
@@ -81,7 +81,7 @@ def test_packing(framed: bool, size: int, group: int) -> None:
     torch.testing.assert_close(found.mean, exact.mean, rtol=0, atol=1e-6)
     torch.testing.assert_close(found.variance, exact.variance, rtol=0, atol=1e-5)
     assert (found.group_mean is not None) == framed
-    plain = kernels.pack(one.key, lengths, blocks, None, "avg", False, 0)
+    plain = pool_kernel.pack(one.key, lengths, blocks, None, "avg", False, 0)
     assert torch.equal(plain.tokens, found.tokens) and plain.mean is plain.variance is plain.group_mean is None
 
 
@@ -96,7 +96,7 @@ def test_summary_and_centroids(config: SparsityConfig, dtype: torch.dtype, maske
     mask = torch.rand(3, 3, 7, generator=torch.Generator().manual_seed(1)) > 0.8 if masked else None
     one = problem(config, dtype, mask)
     tables = Tables.of(one.blocks, one.key.device)
-    found, packed, centroids = kernels.prepare(*one.operands, one.lengths, one.blocks, config, tables)
+    found, packed, centroids = pool_kernel.prepare(*one.operands, one.lengths, one.blocks, config, tables)
     expected = summary_of(one)
     step = torch.finfo(torch.bfloat16).eps if dtype.itemsize == 2 else 1e-6  # where a sum in another order is rounded
     for field in fields(Summary):
@@ -129,13 +129,13 @@ def test_levels(pooling: str, dtype: torch.dtype, score_block: int, masked: bool
     one = problem(replace(OURS, pooling=pooling, score_block=score_block), dtype, mask)
     summary = summary_of(one)
     bias = summary.lengths.float().log2()
-    totals = kernels.row_totals(summary, bias)
+    totals = select_kernel.row_totals(summary, bias)
     device = torch.device(DEVICE)
     for sample, first, last in (
         (Sample(2, 6, True), 1, 5),
         (Sample.every(one.blocks), 2, one.blocks.query_blocks - 1),
     ):
-        found = kernels.share_levels_triton(summary, one.blocks, totals, bias, first, last, sample).long()
+        found = select_kernel.share_levels_triton(summary, one.blocks, totals, bias, first, last, sample).long()
         expected = share_levels(summary, one.blocks, sample.rows(one.blocks, 2, device)[:, first:last])
         assert_close_levels(found, expected, masked)
 
@@ -159,8 +159,8 @@ def random_levels(rows: int, key_blocks: int, few: bool) -> Tensor:
 def test_levels_are_counted(few: bool) -> None:
     levels = random_levels(11, 30, few)
     histogram = torch.zeros(1, 2, LEVELS, dtype=torch.int64, device=DEVICE)
-    kernels.count_levels(levels.to(torch.int16), histogram)
-    kernels.count_levels(levels.to(torch.int16)[:, :, :3].contiguous(), histogram)
+    select_kernel.count_levels(levels.to(torch.int16), histogram)
+    select_kernel.count_levels(levels.to(torch.int16)[:, :, :3].contiguous(), histogram)
     for head in range(2):
         both = torch.cat([levels[0, head].flatten(), levels[0, head, :3].flatten()])
         assert torch.equal(histogram[0, head], both[both >= 0].bincount(minlength=LEVELS))
@@ -181,9 +181,9 @@ def test_lists(few: bool, threshold: int, width: int, centroid_block: int, monke
     limit = torch.full((1, 2), threshold, dtype=torch.int32, device=DEVICE)
     summary = replace(summary_of(one), lengths=lengths)
     expected = keep_blocks(summary, blocks, limit, width, config, 1, blocks.query_blocks)
-    monkeypatch.setattr(kernels, "index_width", lambda *others: width)
-    chosen = kernels.empty_index(blocks, config, 0, (1, 2), 1, blocks.query_blocks, torch.device(DEVICE))
-    kernels.keep_blocks_triton(levels.to(torch.int16)[:, :, 1:], limit, blocks, lengths, chosen)
+    monkeypatch.setattr(select, "index_width", lambda *others: width)
+    chosen = select.empty_index(blocks, config, 0, (1, 2), 1, blocks.query_blocks, torch.device(DEVICE))
+    select_kernel.keep_blocks_triton(levels.to(torch.int16)[:, :, 1:], limit, blocks, lengths, chosen)
     assert_same(chosen, expected)
 
 
@@ -193,9 +193,9 @@ def test_the_whole_choice_in_pieces(config: SparsityConfig, monkeypatch: pytest.
     summary = summary_of(one)
     for levels_at_once, limit_bytes, counted in ((10**6, 10**6, 10**6), (200, 2000, 10**6), (10**6, 1, 300)):
         monkeypatch.setattr(select, "COUNTED_LEVELS", counted)
-        monkeypatch.setattr(kernels, "LEVELS_AT_ONCE", levels_at_once)
+        monkeypatch.setattr(select_kernel, "LEVELS_AT_ONCE", levels_at_once)
         expected = joined(list(index_chunks(summary, one.blocks, config)), 0)
-        pieces = list(kernels.index_chunks_triton(summary, one.blocks, config, 0, limit_bytes))
+        pieces = list(select_kernel.index_chunks_triton(summary, one.blocks, config, 0, limit_bytes))
         assert [piece.first for piece in pieces] == sorted({piece.first for piece in pieces})
         assert_same(joined(pieces, 0), expected)
 
@@ -207,7 +207,7 @@ def agree(config: SparsityConfig, summary: Summary | None = None, limit_bytes: i
     one = problem(config)
     summary = summary or summary_of(one)
     expected = joined(list(index_chunks(summary, one.blocks, config)), 0)
-    chosen = joined(list(kernels.index_chunks_triton(summary, one.blocks, config, 0, limit_bytes)), 0)
+    chosen = joined(list(select_kernel.index_chunks_triton(summary, one.blocks, config, 0, limit_bytes)), 0)
     assert_same(chosen, expected)
 
 
@@ -226,12 +226,12 @@ def test_equal_scores_by_their_number(rule: dict) -> None:
 
 @pytest.mark.parametrize("rule", RULES[1:], ids=str)
 def test_rows_longer_than_a_tile(rule: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "LARGEST_TILE", 32)
+    monkeypatch.setattr(rank_kernel, "LARGEST_TILE", 32)
     agree(replace(PAPER, query_block=21, key_block=2, **rule))  # 32 key blocks
 
 
 def test_a_piece_of_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "SCORES_AT_ONCE", 100)
+    monkeypatch.setattr(rank_kernel, "SCORES_AT_ONCE", 100)
     agree(PAPER, limit_bytes=200)
 
 
