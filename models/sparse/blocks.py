@@ -152,6 +152,13 @@ class Centroids:
     value: Tensor  # (B, heads, Kg, D), the mean
 
 
+def in_blocks(x: Tensor, segments: int, size: int, each: int) -> Tensor:
+    """Patches (B, heads, T, D) as blocks (B, heads, segments * each, size, D), filled up with zeros at their ends."""
+    x = x.unflatten(2, (segments, -1))
+    x = torch.nn.functional.pad(x, (0, 0, 0, size * each - x.shape[3]))
+    return x.unflatten(3, (each, size)).flatten(2, 3)
+
+
 def pool(x: Tensor, segments: int, size: int, each: int, mode: str = "avg") -> Tensor:
     """Means ("avg"), maxima ("max") or mean squares ("square") of blocks, (B, heads, segments * each, D).
 
@@ -159,10 +166,8 @@ def pool(x: Tensor, segments: int, size: int, each: int, mode: str = "avg") -> T
     empty one gives zero.
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
-    x = x.unflatten(2, (segments, -1))
-    length = x.shape[3]
-    x = torch.nn.functional.pad(x, (0, 0, 0, size * each - length)).unflatten(3, (each, size))
-    inside = torch.arange(size * each, device=x.device).view(each, size, 1) < length
+    inside = torch.arange(size * each, device=x.device).view(each, size, 1) < x.shape[2] // segments
+    x = in_blocks(x, segments, size, each).unflatten(2, (segments, each))
     count = inside.sum(1).clamp(min=1)  # (each, 1)
     if mode == "max":
         pooled = x.masked_fill(~inside, -torch.inf).amax(4).masked_fill(~inside.any(1), 0).to(dtype)

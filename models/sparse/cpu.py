@@ -1,12 +1,16 @@
-"""Sparse attention in plain torch, for any device: selected blocks are gathered, a few query blocks at a time."""
+"""Sparse attention in plain torch, for any device: chosen blocks are gathered for a few query blocks at a time."""
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
 
-from .blocks import BlockLayout, Centroids, special_tokens
+from .blocks import BlockLayout, Centroids, in_blocks, patch_tokens, special_tokens
 from .select import BlockIndex
 
-NUMBERS_AT_ONCE = 2**23  # gathered keys, and logits, of one step
+NUMBERS_AT_ONCE = 2**19  # of the keys of one step: they stay in a processor's cache
+NUMBERS_AT_ONCE_ON_GPU = 2**25  # enough to keep a GPU busy
 
 
 def sparse_attention_torch(
@@ -16,83 +20,96 @@ def sparse_attention_torch(
     index: BlockIndex,
     blocks: BlockLayout,
     centroids: Centroids | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The same as `sparse_attention_reference`, with time and memory by what is selected."""
-    width = index.indices.shape[-1]
-    if query.device.type == "cpu" and not torch.compiler.is_compiling():
-        width = int(index.counts.max())  # elsewhere this would wait for the device
-    special = blocks.layout.frames * blocks.layout.special
-    columns = width * blocks.key_block + special + (0 if centroids is None else blocks.key_groups)
-    row_numbers = query.shape[0] * query.shape[1] * columns * max(query.shape[-1], blocks.query_block)
-    step = max(1, NUMBERS_AT_ONCE // row_numbers)
-    special_key, special_value = (special_tokens(x, blocks) for x in (key, value))
-    parts = []
-    for start in range(0, index.rows, step):
-        rows = slice(start, start + step)
-        part = BlockIndex(
-            index.indices[:, :, rows, :width],
-            *(x[:, :, rows] for x in (index.counts, index.whole, index.seen)),
-            None if index.log_left is None else index.log_left[:, :, rows],
-            index.first + start,
-        )
-        parts.append(_attend(query, key, value, special_key, special_value, part, blocks, centroids))
-    out, lse = (torch.cat(part, dim=2) for part in zip(*parts, strict=True))
-    return out, lse
+) -> Tensor:
+    """The output of `sparse_attention_reference`, with time and memory by what is selected.
 
-
-def _attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    special_key: Tensor,
-    special_value: Tensor,
-    index: BlockIndex,
-    blocks: BlockLayout,
-    centroids: Centroids | None,
-) -> tuple[Tensor, Tensor]:
-    """One step; r rows of the index, each of b = query_block queries, padded at the end of short blocks."""
+    Rows of the index are taken one step after another, those with the longest lists first, so that the lists of a step
+    are about equally long. For that their lengths are read, which waits for a GPU once; a graph that is being compiled
+    or captured takes the rows as they come, all as long as the longest might be.
+    """
     dtype = torch.promote_types(query.dtype, torch.float32)
-    scale = query.shape[-1] ** -0.5
-    last = index.first + index.rows
-    starts, lengths = blocks.query_table(query.device)
-    query_at, _ = token_table(blocks, starts[index.first : last], lengths[index.first : last], blocks.query_block)
-    queries = query[:, :, query_at].to(dtype)  # (B, heads, r, b, D)
-
-    key_at, key_inside = token_table(blocks, *blocks.key_table(key.device), blocks.key_block)
-    chosen = index.indices.long().clamp(min=0)  # (B, heads, r, K)
-    rank = torch.arange(chosen.shape[-1], device=chosen.device)
-    valid = key_inside[chosen] & (rank < index.counts[..., None])[..., None]  # (B, heads, r, K, key_block)
-    tokens = key_at[chosen].flatten(3)  # (B, heads, r, K * key_block)
-    logits = queries @ take(key, tokens, dtype).transpose(-1, -2) * scale
-    groups = [logits.masked_fill(~valid.flatten(3)[..., None, :], -torch.inf)]
-    groups.append(queries @ special_key.to(dtype).transpose(-1, -2)[:, :, None] * scale)
-    values = [take(value, tokens, dtype), special_value[:, :, None].to(dtype)]
+    device, scale = query.device, query.shape[-1] ** -0.5
+    rows = slice(index.first, index.first + index.rows)
+    query_blocks = in_blocks(patch_tokens(query, blocks), blocks.segments, blocks.query_block, blocks.queries_each)
+    queries = query_blocks[:, :, rows].flatten(0, 2).to(dtype)  # (B * heads * r, b, D)
+    pairs = torch.arange(query.shape[0] * query.shape[1], device=device).repeat_interleave(index.rows)
+    key_blocks, value_blocks = (
+        in_blocks(patch_tokens(x, blocks), blocks.segments, blocks.key_block, blocks.keys_each).flatten(0, 2).to(dtype)
+        for x in (key, value)
+    )  # (B * heads * Kb, key_block, D)
+    lengths = blocks.key_table(device)[1]
+    inside = torch.arange(blocks.key_block, device=device)
+    more_keys, more_values = (special_tokens(x, blocks).flatten(0, 1).to(dtype) for x in (key, value))
+    special = more_keys.shape[1]
     if centroids is not None:
-        means, spread = (x.to(dtype).transpose(-1, -2)[:, :, None] for x in (centroids.key, centroids.spread))
-        logits = queries @ means * scale + queries.square() @ spread * (0.5 * scale**2)
-        groups.append(logits + index.log_left.to(dtype)[..., None, :])
-        values.append(centroids.value[:, :, None].to(dtype))
+        means, spread, mean_values = (
+            x.flatten(0, 1).to(dtype) for x in (centroids.key, centroids.spread, centroids.value)
+        )
+        more_keys, more_values = (torch.cat(x, dim=1) for x in ((more_keys, means), (more_values, mean_values)))
+        log_left = index.log_left.flatten(0, 2).to(dtype)  # (B * heads * r, Kg)
 
-    logits = torch.cat(groups, dim=-1)
-    lse = logits.logsumexp(dim=-1)  # (B, heads, r, b)
-    weights = (logits - lse[..., None]).exp().split([group.shape[-1] for group in groups], dim=-1)
-    out = sum(weight @ part for weight, part in zip(weights, values, strict=True))
+    indices, counts = index.indices.flatten(0, 2).long(), index.counts.flatten()
+    row_numbers = more_keys.shape[1] * query.shape[-1], blocks.key_block * query.shape[-1]
+    order, steps = _plan(counts, indices.shape[-1], *row_numbers)
+    parts = []
+    for row, width in steps:
+        pair, asked, chosen = pairs[row], queries[row], indices[row, :width].clamp(min=0)  # (n,), (n, b, D), (n, K)
+        rank = torch.arange(width, device=device)
+        live = inside < torch.where(rank < counts[row, None], lengths[chosen], 0)[..., None]  # (n, K, key_block)
+        mask = asked.new_zeros(live.shape).masked_fill(~live, -torch.inf).flatten(1)
+        mask = pad(mask, (0, special))[:, None]  # (n, 1, keys)
+        if centroids is not None:
+            of_groups = asked.square() @ spread[pair].transpose(-1, -2) * (0.5 * scale**2) + log_left[row, None]
+            mask = torch.cat([mask.expand(-1, blocks.query_block, -1), of_groups], dim=-1)
+        place = (pair[:, None] * blocks.key_blocks + chosen).flatten()
+        keys, values = (
+            torch.cat([source.index_select(0, place).view(len(pair), -1, source.shape[-1]), more[pair]], dim=1)
+            for source, more in ((key_blocks, more_keys), (value_blocks, more_values))
+        )
+        parts.append(scaled_dot_product_attention(*(x[:, None] for x in (asked, keys, values, mask)))[:, 0])
+    out = torch.cat(parts)
+    out = out if order is None else out[order.argsort()]
+    return _patches_of(out.unflatten(0, (*query.shape[:2], index.rows)), index, blocks).to(value.dtype)
 
+
+def _plan(
+    counts: Tensor, widest: int, more: int, each: int
+) -> tuple[Tensor | None, Iterator[tuple[Tensor | slice, int]]]:
+    """An order of the rows (None: as they come), and steps of it: rows, and the longest of their lists.
+
+    A row gathers `more` numbers and `each` for every block of its list.
+    """
+    number, device = len(counts), counts.device
+    budget = NUMBERS_AT_ONCE if device.type == "cpu" else NUMBERS_AT_ONCE_ON_GPU
+    if not may_read(device):
+        step = max(1, budget // (more + widest * each))
+        return None, ((slice(start, start + step), widest) for start in range(0, number, step))
+    order = counts.argsort(descending=True)
+    sorted_counts = counts[order].tolist()
+
+    def steps() -> Iterator[tuple[Tensor, int]]:
+        start = 0
+        while start < number:
+            width = max(1, sorted_counts[start])
+            step = max(1, budget // (more + width * each))
+            yield order[start : start + step], width
+            start += step
+
+    return order, steps()
+
+
+def may_read(device: torch.device) -> bool:
+    """Whether values may be looked at while an operation is put together."""
+    if torch.compiler.is_compiling() or device.type == "meta":
+        return False
+    return device.type != "cuda" or not torch.cuda.is_current_stream_capturing()
+
+
+def _patches_of(out: Tensor, index: BlockIndex, blocks: BlockLayout) -> Tensor:
+    """Query blocks of the index (B, heads, r, b, D), short ones filled up -> their patches (B, heads, t, D)."""
+    last = index.first + index.rows
+    starts = blocks.query_table(out.device)[0][index.first : last].long()
     first, end = blocks.query_span(index.first, last)
-    patches = torch.arange(first, end, device=query.device)
+    patches = torch.arange(first, end, device=out.device)
     block = blocks.query_of(patches) - index.first
-    place = block * blocks.query_block + patches - starts[index.first : last].long()[block]  # among padded queries
-    return out.flatten(2, 3)[:, :, place].to(value.dtype), lse.flatten(2, 3)[:, :, place]
-
-
-def token_table(blocks: BlockLayout, starts: Tensor, lengths: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Starts and lengths (blocks,) -> token rows (blocks, size), the last repeated in short blocks, and which count."""
-    inside = torch.arange(size, device=starts.device)
-    patches = starts[:, None] + inside.minimum((lengths[:, None] - 1).clamp(min=0))
-    return blocks.token_rows(patches.clamp(max=blocks.tokens - 1)), inside < lengths[:, None]
-
-
-def take(x: Tensor, tokens: Tensor, dtype: torch.dtype) -> Tensor:
-    """Tokens (B, heads, r, n) of x (B, heads, T, D) -> (B, heads, r, n, D)."""
-    flat = tokens.flatten(2)[..., None].expand(-1, -1, -1, x.shape[-1]).long()
-    return x.gather(2, flat).unflatten(2, tokens.shape[2:]).to(dtype)
+    return out.flatten(2, 3)[:, :, block * blocks.query_block + patches - starts[block]]

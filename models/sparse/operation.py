@@ -15,7 +15,7 @@ from .reference import sparse_attention_reference
 from .select import BlockIndex, Summary, index_chunks, summarize
 
 Operands = tuple[Tensor, Tensor, Tensor]
-Attend = Callable[[Tensor, Tensor, Tensor, BlockIndex, BlockLayout, Centroids | None], tuple[Tensor, Tensor]]
+Attend = Callable[[Tensor, Tensor, Tensor, BlockIndex, BlockLayout, Centroids | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,21 @@ def run_torch(problem: Problem) -> tuple[Tensor, Tensor]:
 
 def run_reference(problem: Problem) -> tuple[Tensor, Tensor]:
     """The same by the plain formula."""
-    return _run(problem, sparse_attention_reference)
+    return _run(problem, lambda *operands: sparse_attention_reference(*operands)[0])
 
 
 def run_flash4(problem: Problem) -> tuple[Tensor, Tensor]:
     """The same with flash-attn-4 for the attention, on GPUs, for the paper's rule."""
     from .libraries import attend_flash4
 
-    return _run_library(problem, attend_flash4)
+    return _run_library(problem, lambda *operands: attend_flash4(*operands)[0])
 
 
 def run_block_sparse_attn(problem: Problem) -> tuple[Tensor, Tensor]:
     """The same with block-sparse-attn for the attention, on GPUs, for the paper's rule."""
     from .libraries import attend_block_sparse_attn
 
-    return _run_library(problem, attend_block_sparse_attn)
+    return _run_library(problem, lambda *operands: attend_block_sparse_attn(*operands)[0])
 
 
 def run_triton(problem: Problem) -> tuple[Tensor, Tensor]:
@@ -117,7 +117,7 @@ def attend_all(
     pieces, pairs = [], []
     for index in chunks:
         pairs.append(pairs_of(index, lengths, centroids is not None))
-        pieces.append(attend(*problem.operands, index, blocks, centroids)[0])
+        pieces.append(attend(*problem.operands, index, blocks, centroids))
     patches = torch.cat(pieces, dim=2).unflatten(2, (blocks.layout.frames, -1))
     special = special_output(problem).unflatten(2, (blocks.layout.frames, blocks.layout.special))
     return torch.cat([special, patches], dim=3).flatten(2, 3), total_pairs(pairs, problem)

@@ -59,7 +59,7 @@ def test_a_kernel_that_fails_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("no such luck\nand more")
 
     def gathered(layer, blocks, index, centroids):
-        return lambda: sparse_attention_torch(*layer.operands, index, blocks, centroids)[0]
+        return lambda: sparse_attention_torch(*layer.operands, index, blocks, centroids)
 
     found = [*kernels.kernels(CPU), Kernel("broken", (8, 4), broken), Kernel("torch", (8, 4), gathered, special=False)]
     monkeypatch.setattr(kernels, "kernels", lambda device: found)
