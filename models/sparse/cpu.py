@@ -28,56 +28,69 @@ def sparse_attention_torch(
     or captured takes the rows as they come, all as long as the longest might be.
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
-    device, scale = query.device, query.shape[-1] ** -0.5
+    scale = query.shape[-1] ** -0.5
     rows = slice(index.first, index.first + index.rows)
-    query_blocks = in_blocks(patch_tokens(query, blocks), blocks.segments, blocks.query_block, blocks.queries_each)
-    queries = query_blocks[:, :, rows].flatten(0, 2).to(dtype)  # (B * heads * r, b, D)
-    pairs = torch.arange(query.shape[0] * query.shape[1], device=device).repeat_interleave(index.rows)
+    queries = in_blocks(patch_tokens(query, blocks), blocks.segments, blocks.query_block, blocks.queries_each)
+    queries = queries[:, :, rows].flatten(0, 2).to(dtype)  # (R, b, D) with R = B * heads * r
+    indices, counts = index.indices.flatten(0, 2).long(), index.counts.flatten()  # (R, K), (R,)
+    pairs = torch.arange(query.shape[0] * query.shape[1], device=query.device).repeat_interleave(index.rows)  # (R,)
+    lengths = blocks.key_table(query.device)[1]
     key_blocks, value_blocks = (
-        in_blocks(patch_tokens(x, blocks), blocks.segments, blocks.key_block, blocks.keys_each).flatten(0, 2).to(dtype)
+        in_blocks(patch_tokens(x, blocks), blocks.segments, blocks.key_block, blocks.keys_each).flatten(0, 1).to(dtype)
         for x in (key, value)
-    )  # (B * heads * Kb, key_block, D)
-    lengths = blocks.key_table(device)[1]
-    inside = torch.arange(blocks.key_block, device=device)
+    )  # (B * heads, Kb, key_block, D)
     more_keys, more_values = (special_tokens(x, blocks).flatten(0, 1).to(dtype) for x in (key, value))
     special = more_keys.shape[1]
     if centroids is not None:
-        means, spread, mean_values = (
+        mean_keys, spread, mean_values = (
             x.flatten(0, 1).to(dtype) for x in (centroids.key, centroids.spread, centroids.value)
         )
-        more_keys, more_values = (torch.cat(x, dim=1) for x in ((more_keys, means), (more_values, mean_values)))
-        log_left = index.log_left.flatten(0, 2).to(dtype)  # (B * heads * r, Kg)
+        more_keys, more_values = (torch.cat(x, dim=1) for x in ((more_keys, mean_keys), (more_values, mean_values)))
+        log_left = index.log_left.flatten(0, 2).to(dtype)  # (R, Kg)
 
-    indices, counts = index.indices.flatten(0, 2).long(), index.counts.flatten()
-    row_numbers = more_keys.shape[1] * query.shape[-1], blocks.key_block * query.shape[-1]
-    order, steps = _plan(counts, indices.shape[-1], *row_numbers)
+    order, steps = _plan(counts, indices.shape[-1], blocks.key_block * query.shape[-1], more_keys[0].numel())
     parts = []
-    for row, width in steps:
-        pair, asked, chosen = pairs[row], queries[row], indices[row, :width].clamp(min=0)  # (n,), (n, b, D), (n, K)
-        rank = torch.arange(width, device=device)
-        live = inside < torch.where(rank < counts[row, None], lengths[chosen], 0)[..., None]  # (n, K, key_block)
-        mask = asked.new_zeros(live.shape).masked_fill(~live, -torch.inf).flatten(1)
-        mask = pad(mask, (0, special))[:, None]  # (n, 1, keys)
+    for row, width in steps:  # n rows, of at most `width` blocks each
+        pair, asked, chosen = pairs[row], queries[row], indices[row, :width].clamp(min=0)
+        keys = _gathered(key_blocks, more_keys, pair, chosen)
+        values = _gathered(value_blocks, more_values, pair, chosen)
+        mask = _mask(lengths[chosen], counts[row], blocks.key_block, special, dtype)
         if centroids is not None:
             of_groups = asked.square() @ spread[pair].transpose(-1, -2) * (0.5 * scale**2) + log_left[row, None]
-            mask = torch.cat([mask.expand(-1, blocks.query_block, -1), of_groups], dim=-1)
-        place = (pair[:, None] * blocks.key_blocks + chosen).flatten()
-        keys, values = (
-            torch.cat([source.index_select(0, place).view(len(pair), -1, source.shape[-1]), more[pair]], dim=1)
-            for source, more in ((key_blocks, more_keys), (value_blocks, more_values))
-        )
+            mask = torch.cat([mask.expand(-1, asked.shape[1], -1), of_groups], dim=-1)
         parts.append(scaled_dot_product_attention(*(x[:, None] for x in (asked, keys, values, mask)))[:, 0])
     out = torch.cat(parts)
     out = out if order is None else out[order.argsort()]
     return _patches_of(out.unflatten(0, (*query.shape[:2], index.rows)), index, blocks).to(value.dtype)
 
 
-def _plan(
-    counts: Tensor, widest: int, more: int, each: int
-) -> tuple[Tensor | None, Iterator[tuple[Tensor | slice, int]]]:
-    """An order of the rows (None: as they come), and steps of it: rows, and the longest of their lists.
+def _gathered(x: Tensor, more: Tensor, pair: Tensor, chosen: Tensor) -> Tensor:
+    """Blocks `chosen` (n, K) of the heads `pair` (n,), then all of `more` (B * heads, M, D), (n, K * key_block + M, D).
 
-    A row gathers `more` numbers and `each` for every block of its list.
+    x: (B * heads, Kb, key_block, D).
+    """
+    place = (pair[:, None] * x.shape[1] + chosen).flatten()
+    blocks = x.flatten(0, 1).index_select(0, place).view(len(pair), -1, x.shape[-1])
+    return torch.cat([blocks, more[pair]], dim=1)
+
+
+def _mask(lengths: Tensor, counts: Tensor, key_block: int, special: int, dtype: torch.dtype) -> Tensor:
+    """What is added to logits, 0 or -inf, (n, 1, K * key_block + special), for lists of `counts` blocks (n,).
+
+    lengths: (n, K), the tokens of these blocks. Special keys are always seen.
+    """
+    rank, inside = (torch.arange(length, device=counts.device) for length in (lengths.shape[1], key_block))
+    seen = inside < torch.where(rank < counts[:, None], lengths, 0)[..., None]
+    mask = torch.zeros(seen.shape, dtype=dtype, device=counts.device).masked_fill(~seen, -torch.inf)
+    return pad(mask.flatten(1), (0, special))[:, None]
+
+
+def _plan(
+    counts: Tensor, widest: int, each: int, more: int
+) -> tuple[Tensor | None, Iterator[tuple[Tensor | slice, int]]]:
+    """An order of the rows (None: as they come), and steps of it: some rows, and the length of their longest list.
+
+    A row gathers `each` numbers for every block of its list, and `more`.
     """
     number, device = len(counts), counts.device
     budget = NUMBERS_AT_ONCE if device.type == "cpu" else NUMBERS_AT_ONCE_ON_GPU
