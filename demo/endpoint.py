@@ -6,6 +6,7 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -14,6 +15,7 @@ from ..nodes import parameters
 from ..nodes.graph.cameras import camera_text
 from ..nodes.graph.sparsity_report import density_of
 from . import work
+from .given import file_input, files_of
 from .jobs import Job
 from .server import Server, result_of, sentence
 from .settings import IMAGES, MODEL, POINTS, SPARSITY, Settings, defaults
@@ -26,7 +28,7 @@ def add_endpoint(server: Server) -> None:
     formats = list(parameters.EXPORT_FORMATS)
     with gr.Group(visible=False):
         inputs = [
-            gr.File(file_count="multiple", label="photos"),
+            file_input(),
             gr.Dropdown(list(parameters.MODEL_CHOICES), value="mini", label="model"),
             gr.Dropdown(list(parameters.SPARSITY_CHOICES[:-2]), value="quality", label="method"),
             gr.Number(0, precision=0, label="resolution"),
@@ -39,7 +41,7 @@ def add_endpoint(server: Server) -> None:
         button = gr.Button()
 
     async def reconstruct(
-        photos: list[str],
+        photos: list[Any],
         model: str = "mini",
         method: str = "quality",
         resolution: int = 0,
@@ -51,7 +53,7 @@ def add_endpoint(server: Server) -> None:
         """Reconstruct a scene in 3D from photos of it, or from one video: cameras, depth and a coloured point cloud.
 
         Args:
-            photos: Files of photos of the same scene from different places, or one video file.
+            photos: Photos of the same scene from different places, or one video: web addresses or data: URIs.
             model: Which network: mini (bundled, rough), vggt-1b or pi3 (non-commercial use only), vggt-1b-commercial.
             method: How much of attention is computed: dense (all), quality, balanced or fast (least).
             resolution: Longer side in pixels that the network sees, a multiple of 14; 0 for its own.
@@ -72,9 +74,12 @@ def add_endpoint(server: Server) -> None:
             ),
             formats=tuple(formats or ()),
         )
-        files = [Path(path) for path in photos or []]
         try:
-            return await result_of(server.jobs, server.jobs.submit(lambda job: answer(server, settings, files, job)))
+            with TemporaryDirectory(dir=server.root) as folder:
+                files = await files_of(photos or [], Path(folder), server.uploads)
+                return await result_of(
+                    server.jobs, server.jobs.submit(lambda job: answer(server, settings, files, job))
+                )
         except Exception as error:
             raise gr.Error(sentence(error)) from error
 

@@ -72,7 +72,9 @@ def help_for(name: str) -> str:
     """What a control does, from the one table of options."""
     plain = name.rpartition(".")[2]
     found = next((each for table in parameters.TABLES.values() for each in table if each.name == plain), None)
-    return "" if found is None else found.tooltip + (" 0: not set." if found.default is None and found.minimum else "")
+    if found is None:
+        return ""
+    return found.tooltip + (" 0: not set." if found.default is None and found.kind in ("int", "float") else "")
 
 
 def method_text(method: str) -> str:

@@ -1,7 +1,11 @@
 """The endpoint as programs use it."""
 
+import asyncio
+import base64
 import json
 import os
+import re
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +40,16 @@ def test_reconstruct(client: Any, demo: Any, root: Path) -> None:
     assert not demo.visitors, "the photos are gone"
 
 
+def test_reconstruct_a_video(client: Any, root: Path) -> None:
+    import gradio_client
+
+    (video,) = (root / "sample").glob("*.mp4")
+    summary, files = client.predict(
+        photos=[gradio_client.handle_file(str(video))], limit=2, method="dense", formats=[], api_name="/reconstruct"
+    )
+    assert summary["views"] == 2 and summary["points"] > 1000 and not files
+
+
 @pytest.mark.parametrize(
     ("about", "words"),
     [
@@ -59,8 +73,9 @@ def test_no_file_of_this_computer_can_be_named(client: Any, demo: Any, tmp_path:
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
     forged = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
-    with pytest.raises((gradio_client.exceptions.AppError, ValueError)):
-        client.predict(photos=[forged], api_name="/reconstruct")
+    for one in (forged, {"path": str(secret)}, str(secret), secret.as_uri()):
+        with pytest.raises((gradio_client.exceptions.AppError, ValueError)):
+            client.predict(photos=[one], api_name="/reconstruct")
     assert secret.exists(), "it was not moved away"
 
 
@@ -71,6 +86,68 @@ def test_what_is_offered(demo: Any) -> None:
 
     assert list(get("info")["named_endpoints"]) == ["/reconstruct"]
     assert [tool["name"] for tool in get("mcp/schema")] == ["reconstruct"]
+
+
+def test_too_large_an_upload_is_refused(demo: Any) -> None:
+    assert upload(demo, "a.jpg", bytes(1_000_000)).endswith("a.jpg")
+    with pytest.raises(urllib.error.HTTPError, match="413"):
+        upload(demo, "a.jpg", bytes(21_000_000))  # the demo of these tests takes 20 MB
+
+
+def test_as_an_mcp_tool(client: Any, demo: Any, root: Path) -> None:
+    """Photos by data: URI and as the address of an upload; refused ones with a sentence."""
+    mcp = pytest.importorskip("mcp", reason="mcp is not installed (pip install gradio[mcp])")
+    from mcp.client import streamable_http
+
+    # It was renamed.
+    connect = getattr(streamable_http, "streamable_http_client", None) or streamable_http.streamablehttp_client
+
+    async def call(*photos: str) -> Any:
+        async with (
+            connect(f"{demo.url}gradio_api/mcp/") as (reader, writer, _),
+            mcp.ClientSession(reader, writer) as session,
+        ):
+            await session.initialize()
+            assert [tool.name for tool in (await session.list_tools()).tools] == ["reconstruct"]
+            return await session.call_tool(
+                "reconstruct",
+                {"photos": list(photos), "method": "dense", "formats": ["ply"], "max_points": 5000},
+            )
+
+    def text_of(*photos: str) -> tuple[bool, str]:
+        found = asyncio.run(call(*photos))
+        return found.isError, " ".join(part.text for part in found.content)
+
+    first, second = (root / "sample" / f"frame_0{number}.jpg" for number in (0, 3))
+    encoded = f"data:image/jpeg;base64,{base64.b64encode(first.read_bytes()).decode()}"
+    uploaded = f"{demo.url}gradio_api/file={upload(demo, second.name, second.read_bytes())}"
+    failed, text = text_of(encoded, uploaded)
+    assert not failed and "'views': 2" in text
+    address = re.search(r"http\S+?\.ply", text)[0]
+    with urllib.request.urlopen(address) as answer:
+        assert answer.read(3) == b"ply"
+    assert not demo.visitors, "the photos are gone"
+    for photo, words in (
+        (str(first), "is no web address and no data: URI"),
+        (f"{demo.url}sample/frame_00.jpg", "cannot be fetched"),  # this computer's own network stays closed
+        (f"{demo.url}gradio_api/file={first}", "was not uploaded here"),
+        ("data:image/jpeg,abc", "without base64"),
+        ("data:image/jpeg;base64,a", "is not valid base64"),
+    ):
+        failed, text = text_of(photo)
+        assert failed and words in text
+
+
+def upload(demo: Any, name: str, content: bytes) -> str:
+    """Send a file as gradio's clients do; where it lies there."""
+    head = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'.encode()
+    request = urllib.request.Request(
+        f"{demo.url}gradio_api/upload",
+        head + content + b"\r\n--x--\r\n",
+        {"Content-Type": "multipart/form-data; boundary=x"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)[0]
 
 
 def test_files_of_old_answers_go(tmp_path: Path) -> None:

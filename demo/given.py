@@ -1,0 +1,106 @@
+"""Files that programs give to the endpoint: uploads of gradio's clients, web addresses, data: URIs."""
+
+import base64
+import binascii
+import mimetypes
+import shutil
+from asyncio import to_thread
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import gradio as gr
+from gradio.processing_utils import async_ssrf_protected_download
+from gradio_client.utils import is_file_obj_with_meta
+from PIL import Image, UnidentifiedImageError
+
+from ..scene.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+UPLOADED = "/gradio_api/file="  # how an address of this demo names what was uploaded to it
+ABOUT = (
+    "Web addresses (http, https) or data: URIs of photos of the same scene from different places, or of one video. "
+    "gradio_client's handle_file sends files of your own."
+)
+
+
+def file_input() -> gr.JSON:
+    """An input that takes files also as text, for MCP: gradio's own input of several files gets no files by MCP.
+
+    No class of its own, because gradio writes a file beside the source of every class of components.
+    """
+    made = gr.JSON(label="photos")
+    made.api_info = lambda: {"type": "array", "items": {"type": "string"}, "description": ABOUT}
+    made.example_payload = made.example_value = lambda: ["https://example.com/a.jpg", "https://example.com/b.jpg"]
+    return made
+
+
+async def files_of(given: Sequence[Any], folder: Path, uploads: Path) -> list[Path]:
+    """The files, those that are text put into `folder`; ValueError with one sentence about what cannot be had.
+
+    uploads: the folder in which gradio keeps what was sent.
+    """
+    if not isinstance(given, list):
+        raise ValueError(f"photos must be a list, not {type(given).__name__}.")
+    files = []
+    for number, one in enumerate(given):
+        place = folder / str(number)  # equal names do not meet
+        place.mkdir()
+        if isinstance(one, str):
+            files.append(await _from_text(one.strip(), place, uploads))
+        elif is_file_obj_with_meta(one):
+            files.append(await to_thread(_uploaded, Path(one["path"]), place, uploads))
+        else:
+            raise ValueError(f"{shortened(one)} is no file. {ABOUT}")
+    return files
+
+
+async def _from_text(text: str, folder: Path, uploads: Path) -> Path:
+    if text.startswith("data:"):
+        return await to_thread(_decoded, text, folder)
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(f"{shortened(text)} is no web address and no data: URI. {ABOUT}")
+    if UPLOADED in text:
+        return await to_thread(_uploaded, Path(unquote(text.split(UPLOADED, 1)[1])), folder, uploads)
+    try:
+        return _with_suffix(Path(await async_ssrf_protected_download(text, str(folder))))
+    except Exception as error:  # of many kinds: no such host, a host inside this network, an answer that is none
+        raise ValueError(f"{shortened(text)} cannot be fetched: {error}") from error
+
+
+def _decoded(text: str, folder: Path) -> Path:
+    head, _, body = text.partition(",")
+    kind, *how = head.removeprefix("data:").split(";")
+    if "base64" not in how:
+        raise ValueError(f"{shortened(text)} is a data: URI without base64; write data:image/jpeg;base64,...")
+    path = folder / f"file{mimetypes.guess_extension(kind) or ''}"
+    try:
+        path.write_bytes(base64.b64decode(body, validate=True))
+    except binascii.Error as error:
+        raise ValueError(f"{shortened(text)} is not valid base64: {error}.") from error
+    return _with_suffix(path)
+
+
+def _uploaded(path: Path, folder: Path, uploads: Path) -> Path:
+    """A copy of what was uploaded: it may be asked for again."""
+    if not path.resolve().is_relative_to(uploads.resolve()) or not path.is_file():
+        raise ValueError(f"{path.name} was not uploaded here, or it is gone; upload it again.")
+    return Path(shutil.copy(path, folder / path.name))
+
+
+def _with_suffix(path: Path) -> Path:
+    """A picture whose name says what it is."""
+    if path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+        return path
+    try:
+        with Image.open(path) as image:
+            suffix = f".{image.format.lower()}"
+    except (UnidentifiedImageError, OSError):
+        return path  # whoever reads it says what it is not
+    return path.rename(path.with_name(path.name + suffix))
+
+
+def shortened(value: Any) -> str:
+    """The beginning of what was given, for a sentence."""
+    text = str(value)
+    return repr(text if len(text) <= 80 else text[:77] + "...")
