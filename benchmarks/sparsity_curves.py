@@ -1,9 +1,10 @@
-"""Accuracy against density for rules of choosing, from the results of `python . evaluate`.
+"""Accuracy against density and against time for rules of choosing, from the results of `python . evaluate`.
 
   python . evaluate --model mini --sparsity dense a.json b.json --frames 24 --out RUN   # one run or several
   python benchmarks/sparsity_curves.py RUN/results.json ... --out FOLDER                            # needs matplotlib
 
-Writes FOLDER/sparsity_curves.json (what the figure shows, with the settings and the commands) and the figure.
+Writes FOLDER/sparsity_curves.json (what the figures show, with the settings and the commands) and the figures
+sparsity_curves and sparsity_time.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ def main() -> None:
     runs = [run for path in arguments.results for run in read(path)]
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "sparsity_curves.json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+    numbers = sorted({run["frames"] for run in runs})
+    runs = [together([run for run in runs if run["frames"] == number]) for number in numbers]
     write_plot(curves(runs), arguments.out)
+    write_plot(times(runs), arguments.out)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -88,8 +92,6 @@ def together(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def curves(runs: list[dict[str, Any]]) -> Plot:
     """A row for each number of frames, a panel for each metric."""
-    numbers = sorted({run["frames"] for run in runs})
-    runs = [together([run for run in runs if run["frames"] == number]) for number in numbers]
     with style():
         figure, axes = new_figure(PAGE_IN, 1.0 + 1.7 * len(runs), len(runs), len(SHOWN), squeeze=False)
         for line, run in zip(axes, runs, strict=True):
@@ -105,15 +107,40 @@ def curves(runs: list[dict[str, Any]]) -> Plot:
                 axis.set_ylim(0, None)
         for axis in axes[-1]:
             axis.set_xlabel("pairs computed, %")
-        labels: dict[str, Any] = {}
-        for line in axes:
-            labels |= dict(zip(*reversed(line[0].get_legend_handles_labels()), strict=True))
-        figure.legend(labels.values(), labels, loc="outside lower center", ncols=3)
+        add_legend(figure, axes[:, 0])
+    return Plot(figure, "sparsity_curves", conditions(runs))
+
+
+def times(runs: list[dict[str, Any]]) -> Plot:
+    """A panel for each number of frames: AUC@5 against the time of a forward pass."""
+    with style():
+        figure, axes = new_figure(PAGE_IN, 2.9, 1, len(runs), squeeze=False)
+        for axis, run in zip(axes[0], runs, strict=True):
+            for name, (color, marker) in {"dense": (DENSE, "*"), **SERIES}.items():
+                points = sorted((r["seconds"], r["auc_5"]) for r in run["rows"] if r["series"] == name)
+                if points:
+                    axis.plot(*zip(*points, strict=True), color=color, marker=marker, label=name)
+            axis.set_title(f"{METRICS['auc_5']} ({run['frames']} frames)")
+            axis.set_xlabel("forward pass, s")
+            axis.set_xlim(0, None)
+            axis.set_ylim(0, None)
+        add_legend(figure, axes[0])
+    return Plot(figure, "sparsity_time", f"Median forward pass of a scene, heads included. {conditions(runs)}")
+
+
+def add_legend(figure: Any, axes: Any) -> None:
+    """What the axes show, each once, below."""
+    labels: dict[str, Any] = {}
+    for axis in axes:
+        labels |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    figure.legend(labels.values(), labels, loc="outside lower center", ncols=3)
+
+
+def conditions(runs: list[dict[str, Any]]) -> str:
+    """Under which the runs were made, for a caption."""
     scenes = ", ".join(f"{run['frames']} frames: {run['scenes']} scenes" for run in runs)
-    conditions = f"{runs[0]['run']['device']}, {runs[0]['run']['precision']}"
-    return Plot(
-        figure, "sparsity_curves", f"mini on synthetic scenes of seeds unseen in training; {scenes}; {conditions}."
-    )
+    machine = f"{runs[0]['run']['device']}, {runs[0]['run']['precision']}"
+    return f"mini on synthetic scenes of seeds unseen in training; {scenes}; {machine}."
 
 
 if __name__ == "__main__":
