@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from .blocks import BlockLayout, Centroids, in_blocks, patch_tokens, special_tokens
+from .blocks import BlockLayout, Centroids, blocks_in, in_blocks, patch_tokens, special_tokens
 from .select import BlockIndex
 
 NUMBERS_AT_ONCE = 2**19  # of the keys of one step: they stay in a processor's cache
@@ -35,43 +35,47 @@ def sparse_attention_torch(
     indices, counts = index.indices.flatten(0, 2).long(), index.counts.flatten()  # (R, K), (R,)
     pairs = torch.arange(query.shape[0] * query.shape[1], device=query.device).repeat_interleave(index.rows)  # (R,)
     lengths = blocks.key_table(query.device)[1]
-    key_blocks, value_blocks = (
-        in_blocks(patch_tokens(x, blocks), blocks.segments, blocks.key_block, blocks.keys_each).flatten(0, 1).to(dtype)
-        for x in (key, value)
-    )  # (B * heads, Kb, key_block, D)
-    more_keys, more_values = (special_tokens(x, blocks).flatten(0, 1).to(dtype) for x in (key, value))
-    special = more_keys.shape[1]
+    means = (None, None) if centroids is None else (centroids.key, centroids.value)
+    keys, values = (_source(x, mean, blocks).to(dtype) for x, mean in zip((key, value), means, strict=True))
+    more = torch.arange(blocks.key_blocks, keys.shape[1], device=query.device)  # blocks that every row sees
+    special = blocks.layout.frames * blocks.layout.special
+    spare = len(more) * blocks.key_block - special
     if centroids is not None:
-        mean_keys, spread, mean_values = (
-            x.flatten(0, 1).to(dtype) for x in (centroids.key, centroids.spread, centroids.value)
-        )
-        more_keys, more_values = (torch.cat(x, dim=1) for x in ((more_keys, mean_keys), (more_values, mean_values)))
+        spare -= blocks.key_groups
+        spread = centroids.spread.flatten(0, 1).to(dtype)
         log_left = index.log_left.flatten(0, 2).to(dtype)  # (R, Kg)
 
-    order, steps = _plan(counts, indices.shape[-1], blocks.key_block * query.shape[-1], more_keys[0].numel())
+    order, steps = _plan(counts, indices.shape[-1], len(more), blocks.key_block * query.shape[-1])
     parts = []
     for row, width in steps:  # n rows, of at most `width` blocks each
         pair, asked, chosen = pairs[row], queries[row], indices[row, :width].clamp(min=0)
-        keys = _gathered(key_blocks, more_keys, pair, chosen)
-        values = _gathered(value_blocks, more_values, pair, chosen)
         mask = _mask(lengths[chosen], counts[row], blocks.key_block, special, dtype)
-        if centroids is not None:
+        if centroids is None:
+            mask = pad(mask, (0, spare), value=-torch.inf)
+        else:
             of_groups = asked.square() @ spread[pair].transpose(-1, -2) * (0.5 * scale**2) + log_left[row, None]
+            of_groups = pad(of_groups, (0, spare), value=-torch.inf)
             mask = torch.cat([mask.expand(-1, asked.shape[1], -1), of_groups], dim=-1)
-        parts.append(scaled_dot_product_attention(*(x[:, None] for x in (asked, keys, values, mask)))[:, 0])
+        place = pair[:, None] * keys.shape[1] + torch.cat([chosen, more.expand(len(pair), -1)], dim=1)
+        gathered = (
+            x.flatten(0, 1).index_select(0, place.flatten()).view(len(pair), 1, -1, x.shape[-1]) for x in (keys, values)
+        )
+        parts.append(scaled_dot_product_attention(asked[:, None], *gathered, mask[:, None])[:, 0])
     out = torch.cat(parts)
     out = out if order is None else out[order.argsort()]
     return _patches_of(out.unflatten(0, (*query.shape[:2], index.rows)), index, blocks).to(value.dtype)
 
 
-def _gathered(x: Tensor, more: Tensor, pair: Tensor, chosen: Tensor) -> Tensor:
-    """Blocks `chosen` (n, K) of the heads `pair` (n,), then all of `more` (B * heads, M, D), (n, K * key_block + M, D).
+def _source(x: Tensor, means: Tensor | None, blocks: BlockLayout) -> Tensor:
+    """Keys or values as blocks: those of all patches, then those of special tokens and means, (B * heads, *, b, D).
 
-    x: (B * heads, Kb, key_block, D).
+    x: all tokens (B, heads, N * P, D). means: (B, heads, Kg, D). The last block is filled up with zeros.
     """
-    place = (pair[:, None] * x.shape[1] + chosen).flatten()
-    blocks = x.flatten(0, 1).index_select(0, place).view(len(pair), -1, x.shape[-1])
-    return torch.cat([blocks, more[pair]], dim=1)
+    patches = in_blocks(patch_tokens(x, blocks), blocks.segments, blocks.key_block, blocks.keys_each)
+    more = special_tokens(x, blocks)
+    more = more if means is None else torch.cat([more, means.to(x.dtype)], dim=2)
+    more = in_blocks(more, 1, blocks.key_block, blocks_in(more.shape[2], blocks.key_block))
+    return torch.cat([patches, more], dim=2).flatten(0, 1)
 
 
 def _mask(lengths: Tensor, counts: Tensor, key_block: int, special: int, dtype: torch.dtype) -> Tensor:
@@ -86,16 +90,16 @@ def _mask(lengths: Tensor, counts: Tensor, key_block: int, special: int, dtype: 
 
 
 def _plan(
-    counts: Tensor, widest: int, each: int, more: int
+    counts: Tensor, widest: int, more: int, block_numbers: int
 ) -> tuple[Tensor | None, Iterator[tuple[Tensor | slice, int]]]:
     """An order of the rows (None: as they come), and steps of it: some rows, and the length of their longest list.
 
-    A row gathers `each` numbers for every block of its list, and `more`.
+    A row gathers the blocks of its list and `more`, each of `block_numbers` numbers.
     """
     number, device = len(counts), counts.device
     budget = NUMBERS_AT_ONCE if device.type == "cpu" else NUMBERS_AT_ONCE_ON_GPU
     if not may_read(device):
-        step = max(1, budget // (more + widest * each))
+        step = max(1, budget // ((more + widest) * block_numbers))
         return None, ((slice(start, start + step), widest) for start in range(0, number, step))
     order = counts.argsort(descending=True)
     sorted_counts = counts[order].tolist()
@@ -104,7 +108,7 @@ def _plan(
         start = 0
         while start < number:
             width = max(1, sorted_counts[start])
-            step = max(1, budget // (more + width * each))
+            step = max(1, budget // ((more + width) * block_numbers))
             yield order[start : start + step], width
             start += step
 
