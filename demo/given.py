@@ -36,7 +36,7 @@ def file_input() -> gr.JSON:
 
 
 async def files_of(given: Sequence[Any], folder: Path, uploads: Path) -> list[Path]:
-    """The files, those that are text put into `folder`; ValueError with one sentence about what cannot be had.
+    """The files: those given as text in `folder`, uploads where they are, to be moved; ValueError if one cannot be had.
 
     uploads: the folder in which gradio keeps what was sent.
     """
@@ -49,7 +49,7 @@ async def files_of(given: Sequence[Any], folder: Path, uploads: Path) -> list[Pa
         if isinstance(one, str):
             files.append(await _from_text(one.strip(), place, uploads))
         elif is_file_obj_with_meta(one):
-            files.append(await to_thread(_uploaded, Path(one["path"]), place, uploads))
+            files.append(_uploaded(Path(one["path"]), uploads))
         else:
             raise ValueError(f"{shortened(one)} is no file. {ABOUT}")
     return files
@@ -61,7 +61,8 @@ async def _from_text(text: str, folder: Path, uploads: Path) -> Path:
     if not text.startswith(("http://", "https://")):
         raise ValueError(f"{shortened(text)} is no web address and no data: URI. {ABOUT}")
     if UPLOADED in text:
-        return await to_thread(_uploaded, Path(unquote(text.split(UPLOADED, 1)[1])), folder, uploads)
+        path = _uploaded(Path(unquote(text.split(UPLOADED, 1)[1])), uploads)
+        return Path(await to_thread(shutil.copy, path, folder / path.name))  # its address may be given again
     try:
         return _with_suffix(Path(await async_ssrf_protected_download(text, str(folder))))
     except Exception as error:  # of many kinds: no such host, a host inside this network, an answer that is none
@@ -81,11 +82,11 @@ def _decoded(text: str, folder: Path) -> Path:
     return _with_suffix(path)
 
 
-def _uploaded(path: Path, folder: Path, uploads: Path) -> Path:
-    """A copy of what was uploaded: it may be asked for again."""
+def _uploaded(path: Path, uploads: Path) -> Path:
+    """The path, if it is one of what was uploaded."""
     if not path.resolve().is_relative_to(uploads.resolve()) or not path.is_file():
         raise ValueError(f"{path.name} was not uploaded here, or it is gone; upload it again.")
-    return Path(shutil.copy(path, folder / path.name))
+    return path
 
 
 def _with_suffix(path: Path) -> Path:
