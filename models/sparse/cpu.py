@@ -1,7 +1,5 @@
 """Sparse attention in plain torch, for any device: chosen blocks are gathered for a few query blocks at a time."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
@@ -61,8 +59,7 @@ def sparse_attention_torch(
             x.flatten(0, 1).index_select(0, place.flatten()).view(len(pair), 1, -1, x.shape[-1]) for x in (keys, values)
         )
         parts.append(scaled_dot_product_attention(asked[:, None], *gathered, mask[:, None])[:, 0])
-    out = torch.cat(parts)
-    out = out if order is None else out[order.argsort()]
+    out = torch.cat(parts)[order.argsort()]
     return _patches_of(out.unflatten(0, (*query.shape[:2], index.rows)), index, blocks).to(value.dtype)
 
 
@@ -89,30 +86,25 @@ def _mask(lengths: Tensor, counts: Tensor, key_block: int, special: int, dtype: 
     return pad(mask.flatten(1), (0, special))[:, None]
 
 
-def _plan(
-    counts: Tensor, widest: int, more: int, block_numbers: int
-) -> tuple[Tensor | None, Iterator[tuple[Tensor | slice, int]]]:
-    """An order of the rows (None: as they come), and steps of it: some rows, and the length of their longest list.
+def _plan(counts: Tensor, widest: int, more: int, block_numbers: int) -> tuple[Tensor, list[tuple[Tensor, int]]]:
+    """An order of the rows, and steps of it: some rows, and the length of their longest list.
 
     A row gathers the blocks of its list and `more`, each of `block_numbers` numbers.
     """
-    number, device = len(counts), counts.device
-    budget = NUMBERS_AT_ONCE if device.type == "cpu" else NUMBERS_AT_ONCE_ON_GPU
-    if not may_read(device):
-        step = max(1, budget // ((more + widest) * block_numbers))
-        return None, ((slice(start, start + step), widest) for start in range(0, number, step))
-    order = counts.argsort(descending=True)
-    sorted_counts = counts[order].tolist()
-
-    def steps() -> Iterator[tuple[Tensor, int]]:
-        start = 0
-        while start < number:
-            width = max(1, sorted_counts[start])
-            step = max(1, budget // ((more + width) * block_numbers))
-            yield order[start : start + step], width
-            start += step
-
-    return order, steps()
+    budget = NUMBERS_AT_ONCE if counts.device.type == "cpu" else NUMBERS_AT_ONCE_ON_GPU
+    if may_read(counts.device):
+        order = counts.argsort(descending=True)
+        longest = counts[order].tolist()
+    else:
+        order = torch.arange(len(counts), device=counts.device)
+        longest = [widest] * len(counts)
+    steps, start = [], 0
+    while start < len(longest):
+        width = max(1, longest[start])
+        end = start + max(1, budget // ((more + width) * block_numbers))
+        steps.append((order[start:end], width))
+        start = end
+    return order, steps
 
 
 def may_read(device: torch.device) -> bool:
