@@ -26,7 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=int, default=64, help="width of a head (default: 64)")
     parser.add_argument("--keep", type=float, nargs="+", default=[1.0, 0.25, 0.1], help="(default: 1 0.25 0.1)")
     parser.add_argument(
-        "--sparsity", nargs="+", default=["balanced", "paper-s75"], metavar="NAME", help="settings for selection"
+        "--sparsity",
+        nargs="+",
+        default=["balanced", "paper-s75"],
+        metavar="NAME",
+        help="settings for selection: presets or JSON schedules (default: balanced paper-s75)",
     )
     parser.add_argument("--repeats", type=int, default=10, help="(default: 10)")
     parser.add_argument("--device", default="auto", help="cpu, cuda ... (default: auto)")
@@ -36,15 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print, write."""
-    from dataclasses import replace
-
     from ..evaluation.speed.figures import kernel_figure, kernel_label, selection_figure
     from ..evaluation.speed.kernels import measure_kernels, random_layer
     from ..evaluation.speed.selection import measure_selection
     from ..evaluation.store import write_json
     from ..evaluation.style import require_matplotlib, write_plot
     from ..models.attention import TokenLayout
-    from ..models.sparse import preset
     from ..nodes.load_model import choose_device, choose_dtype
     from ._progress_bars import ProgressBars
 
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("Sizes, frames and repeats must be at least 1, --special at least 0, --keep above 0 up to 1.")
     device = choose_device(arguments.device)
     dtype = choose_dtype(arguments.precision, device)
-    configs = {name: replace(preset(name), min_tokens=0) for name in arguments.sparsity}
+    configs = {Path(name).stem: named_setting(name) for name in arguments.sparsity}
     arguments.out.mkdir(parents=True, exist_ok=True)
     report = {"command": command_line(), "machine": machine(device), "options": plain_options(arguments)}
     conditions = conditions_text(arguments, report["machine"], dtype)
@@ -95,6 +96,14 @@ def run(arguments: argparse.Namespace) -> None:
             f"{percent(row['density'])}"
         )
     print(f"\nwritten to {arguments.out}")
+
+
+def named_setting(name: str) -> Any:
+    """A preset, or the setting in a JSON file, for inputs of any length."""
+    from ..nodes.sparsity import sparsity
+
+    choice = {"method": "file", "schedule": name} if name.endswith(".json") else {"method": name}
+    return sparsity(**choice, min_tokens=0)
 
 
 def percent(share: float | None) -> str:

@@ -21,13 +21,22 @@ def test_writes_numbers_and_figures(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "choice / attention" in capsys.readouterr().out
 
 
+def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "third.json"
+    file.write_text(json.dumps({"method": "paper", "rho": 0.66, "min_tokens": 10**6}))
+    words = ["selection", *TINY, "--sparsity", str(file), "--out", str(tmp_path)]
+    assert commands.main(["benchmark", *words]) == 0
+    (row,) = json.loads((tmp_path / "benchmark.json").read_text())["selection"]
+    assert row["setting"] == "third" and row["density"] < 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["speed"], "Nothing called speed"),
         (["--keep", "0"], "--keep above 0"),
         (["--frames", "0"], "at least 1"),
-        (["--sparsity", "none"], "Unknown sparsity preset 'none'"),
+        (["--sparsity", "none"], "method must be one of"),
     ],
 )
 def test_wrong_input(words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
