@@ -23,7 +23,9 @@ def test_writes_numbers_and_figures(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "third.json"
-    file.write_text(json.dumps({"method": "paper", "rho": 0.66, "min_tokens": 10**6}))
+    file.write_text(
+        json.dumps({"method": "paper", "rho": 0.66, "query_block": 16, "key_block": 8, "min_tokens": 10**6})
+    )
     words = ["selection", *TINY, "--sparsity", str(file), "--out", str(tmp_path)]
     assert commands.main(["benchmark", *words]) == 0
     (row,) = json.loads((tmp_path / "benchmark.json").read_text())["selection"]
