@@ -35,12 +35,19 @@ class Layer:
 
 
 def random_layer(
-    layout: TokenLayout, heads: int, width: int, dtype: torch.dtype, device: torch.device, seed: int = 0
+    layout: TokenLayout, heads: int, width: int, dtype: torch.dtype, device: torch.device, seed: int = 0, run: int = 1
 ) -> Layer:
-    """Normal numbers; no kernel's time depends on them."""
+    """Normal numbers; no attention kernel's time depends on them, but how many blocks a threshold finds does.
+
+    Of `run` tokens in a row, alike as neighbours in a picture are, half of the variance is common.
+    """
     random = torch.Generator(device).manual_seed(seed)
-    shape = (1, layout.frames * layout.tokens_per_frame, 3, heads, width)
-    qkv = torch.randn(shape, generator=random, device=device, dtype=dtype)
+    tokens = layout.frames * layout.tokens_per_frame
+    qkv = torch.randn((1, tokens, 3, heads, width), generator=random, device=device, dtype=dtype)
+    if run > 1:
+        runs = -(-tokens // run)
+        common = torch.randn((1, runs, 3, heads, width), generator=random, device=device, dtype=dtype)
+        qkv.add_(common.repeat_interleave(run, dim=1)[:, :tokens]).mul_(0.5**0.5)
     return Layer(*qkv.permute(2, 0, 3, 1, 4).unbind(0), layout)
 
 

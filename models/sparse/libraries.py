@@ -7,6 +7,7 @@ Hopper and Blackwell GPUs; block-sparse-attn (the MIT Han Lab package) needs no 
 
 import functools
 import importlib
+import warnings
 
 import torch
 from torch import Tensor
@@ -104,7 +105,9 @@ def flash4(query: Tensor, key: Tensor, value: Tensor, index: BlockIndex, blocks:
         full_block_idx=indices.contiguous(),
         block_size=(blocks.query_block, blocks.key_block),
     )
-    out, lse, *_ = _flash_attn_fwd(query, key, value, block_sparse_tensors=lists, return_lse=True)
+    with warnings.catch_warnings():  # its compiler's, about arguments of its own
+        warnings.filterwarnings("ignore", message="Argument aux_data", category=UserWarning)
+        out, lse, *_ = _flash_attn_fwd(query, key, value, block_sparse_tensors=lists, return_lse=True)
     return out.transpose(1, 2), lse
 
 
