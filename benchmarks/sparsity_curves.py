@@ -4,7 +4,9 @@
   python benchmarks/sparsity_curves.py RUN/results.json ... --out FOLDER                            # needs matplotlib
 
 Writes FOLDER/sparsity_curves.json (what the figures show, with the settings and the commands) and the figures
-sparsity_curves and sparsity_time.
+sparsity_curves and sparsity_time. With --layer-times, the benchmark.json of
+`python . benchmark attention selection --frames 200 --sparsity a.json b.json`, also the figure sparsity_layer_time:
+accuracy of mini against the time that one layer of a large model takes under the same settings.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ SERIES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="+", type=Path)
+    parser.add_argument("--layer-times", type=Path, metavar="FILE", help="times of one large layer for the settings")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     runs = [run for path in arguments.results for run in read(path)]
@@ -44,6 +47,9 @@ def main() -> None:
     runs = [together([run for run in runs if run["frames"] == number]) for number in numbers]
     write_plot(curves(runs), arguments.out)
     write_plot(times(runs), arguments.out)
+    if arguments.layer_times:
+        report = json.loads(arguments.layer_times.read_text(encoding="utf-8"))
+        write_plot(layer_times(runs, report), arguments.out)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -126,6 +132,39 @@ def times(runs: list[dict[str, Any]]) -> Plot:
             axis.set_ylim(0, None)
         add_legend(figure, axes[0])
     return Plot(figure, "sparsity_time", f"Median forward pass of a scene, heads included. {conditions(runs)}")
+
+
+def layer_times(runs: list[dict[str, Any]], report: Mapping[str, Any]) -> Plot:
+    """The same against the time of one layer: choice, kernel and special queries, as `report` has them."""
+    known = {settings_key(row["sparsity"]): row["whole_ms"] for row in report["selection"]}
+    dense_ms = min(row["milliseconds"] for row in report["attention"] if row["blocks"] is None)
+    with style():
+        figure, axes = new_figure(PAGE_IN, 2.9, 1, len(runs), squeeze=False)
+        for axis, run in zip(axes[0], runs, strict=True):
+            dense = next(r for r in run["rows"] if r["series"] == "dense")
+            axis.plot([dense_ms], [dense["auc_5"]], "*", color=DENSE, label="dense, the fastest of PyTorch")
+            for name, (color, marker) in SERIES.items():
+                rows = [r for r in run["rows"] if r["series"] == name and settings_key(r["sparsity"]) in known]
+                points = sorted((known[settings_key(r["sparsity"])], r["auc_5"]) for r in rows)
+                if points:
+                    axis.plot(*zip(*points, strict=True), color=color, marker=marker, label=name)
+            axis.set_title(f"{METRICS['auc_5']} ({run['frames']} frames)")
+            axis.set_xlabel("one layer, 200 frames, ms")
+            axis.set_xlim(0, None)
+            axis.set_ylim(0, None)
+        add_legend(figure, axes[0])
+    tokens = report["selection"][0]["tokens"]
+    what = (
+        f"Accuracy of mini against the time of one global layer of VGGT-1B's size under the same settings ({tokens:,} "
+        f"tokens, 16 heads of 64, bfloat16, {report['machine']['device']}); choice of blocks included."
+    )
+    return Plot(figure, "sparsity_layer_time", f"{what} {conditions(runs)}")
+
+
+def settings_key(settings: Mapping[str, Any]) -> tuple:
+    """What makes two settings the same, whatever their least number of tokens."""
+    names = ("method", "rho", "tau", "query_block", "key_block")
+    return (*(settings[name] for name in names), json.dumps(settings["layer_rho"]))
 
 
 def add_legend(figure: Any, axes: Any) -> None:

@@ -150,7 +150,10 @@ def ablation(arguments: argparse.Namespace, loaded: Any, out: Path, where: str, 
     pooling, sizes = pooling_curves(loaded), size_curves(loaded)
     methods = [start, *(method for curve in (*pooling, *sizes) for method in curve.methods)]
     found, conditions = accuracies(arguments, methods, out / "runs" / "ablation", where, progress)
-    what = "Accuracy against density by what stands for a block when it is scored, blocks of 128 x 64 tokens."
+    what = (
+        "Accuracy against density by what stands for a block when it is scored; the paper's rule with its blocks of "
+        "128 x 64 tokens, ours with its own of 64 x 32 (key blocks are halved for small frames)."
+    )
     sizes_what = "Accuracy against density of the paper's rule by size of blocks (queries x keys)."
     plots = [
         curve_figure(pooling, start.name, found, "ablation-pooling", what, conditions),

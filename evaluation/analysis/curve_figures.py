@@ -55,7 +55,7 @@ def curve_figure(curves: Sequence[Curve], dense: str, found: Summaries, name: st
             axis.set(title=MAIN_METRICS[metric], xlabel="pairs computed, %", xlim=(0, 103))
             axis.set_ylim(bottom=0)
         handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
     return Plot(figure, name, f"{what} Density is measured, special tokens and centroids included. {conditions}")
 
 

@@ -39,6 +39,7 @@ def measure_selection(
             progress("selection", done, len(works))
         layout = TokenLayout(count, special, *grid)
         row = {"setting": name, "frames": count, "tokens": count * layout.tokens_per_frame}
+        row["sparsity"] = configs[name].to_dict()
         try:
             layer = random_layer(layout, heads, width, dtype, device, run=RUN)
             problem = BlockSparse(configs[name]).problem(*layer.operands, layout, 0)
