@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..evaluation.store import read_json, write_json
     from ..evaluation.style import require_matplotlib, write_plot
     from ..nodes.load_model import choose_device, choose_dtype
+    from ._model import open_model
     from ._progress_bars import ProgressBars
 
     require_matplotlib()
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise FileExistsError(f"{out} is not empty and holds no analysis; choose another folder for --out.")
     device = choose_device(arguments.device)
     dtype = choose_dtype(arguments.precision, device)
-    loaded = load(arguments, dtype, device)
+    loaded = open_model(arguments.model, arguments.precision, arguments.device, arguments.download)
     where = f"{device_name(device)}, {str(dtype).removeprefix('torch.')}"
     numbers = read_json(out / "analysis.json") if (out / "analysis.json").exists() else {}
     make = {"attention": attention, "drop": drop, "time": timing, "density": density, "ablation": ablation}
@@ -224,18 +225,6 @@ def pictures(arguments: argparse.Namespace, loaded: Any) -> tuple[Any, str]:
     side = (arguments.size, arguments.size)
     images = Synthetic(arguments.frames, 1, side, device).load(str(seed)).images
     return images, f"{len(images)} frames of {side[1]} x {side[0]} px, synthetic scene {seed}"
-
-
-def load(arguments: argparse.Namespace, dtype: Any, device: Any) -> Any:
-    """The model, also one of random weights."""
-    from ..evaluation.analysis.random_weights import CONFIGS, random_model
-    from ..nodes.load_model import load_model
-
-    if arguments.model in CONFIGS:
-        return random_model(arguments.model, dtype, device)
-    return load_model(
-        arguments.model, precision=arguments.precision, device=arguments.device, download=arguments.download
-    )
 
 
 def device_name(device: Any) -> str:

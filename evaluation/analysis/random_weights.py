@@ -22,10 +22,15 @@ def random_model(name: str, dtype: torch.dtype, device: torch.device) -> LoadedM
 
 def random_weights_model(config: Config, dtype: torch.dtype, device: torch.device) -> LoadedModel:
     """The same for any configuration."""
+    return load_model(random_arrays(config, device), dtype=dtype, device=device, config=config)
+
+
+def random_arrays(config: Config, device: torch.device) -> Iterator[tuple[str, Tensor]]:
+    """Names and float32 weights, one after the other, the same whenever they are asked for on one kind of device."""
     kind = Pi3 if isinstance(config, Pi3Config) else VGGT
     with torch.device("meta"):
         shapes = {key: tensor.shape for key, tensor in kind(config).state_dict().items()}
-    return load_model(drawn(shapes, device), dtype=dtype, device=device, config=config)
+    return drawn(shapes, device)
 
 
 def drawn(shapes: dict[str, torch.Size], device: torch.device) -> Iterator[tuple[str, Tensor]]:

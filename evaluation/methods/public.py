@@ -5,6 +5,8 @@ Nothing of them is part of ManyView. Licences: VGGT, Pi3 and FastVGGT non-commer
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from .method import measured
 
 KINDS = ("vggt", "pi3", "fastvggt", "sparse-vggt", "sparse-pi3")
 PACKAGES = ("vggt", "pi3", "merging", "sparse_vggt")
+HEADS = {"camera": "camera_head", "depth": "depth_head", "points": "point_head", "tracks": "track_head"}
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,31 @@ def parse_public(text: str) -> PublicChoice:
     return PublicChoice(kind, Path(plain[0]), Path(plain[1]) if len(plain) > 1 else None, options)
 
 
-class PublicMethod:
-    """A public model under bfloat16 autocast on a GPU (precision "bfloat16"), or in float32."""
+def name_of(choice: PublicChoice) -> str:
+    """Kind and options."""
+    told = " ".join(f"{name} {value}" for name, value in choice.options.items() if name != "base")
+    return " ".join(filter(None, ("public", choice.kind, told)))
 
-    def __init__(self, choice: PublicChoice, device: torch.device, precision: str = "float32") -> None:
+
+class PublicMethod:
+    """A public model under bfloat16 autocast on a GPU (precision "bfloat16"), or in float32.
+
+    outputs: of VGGT's "camera", "depth", "points", "tracks"; other heads are left out. None: as the public code has it.
+    fill: gets the bare model to put weights into, in place of random ones; `choice.weights` goes before it.
+    """
+
+    def __init__(
+        self,
+        choice: PublicChoice,
+        device: torch.device,
+        precision: str = "float32",
+        *,
+        outputs: Sequence[str] | None = None,
+        fill: Callable[[nn.Module], None] | None = None,
+    ) -> None:
         self.choice, self.device, self.precision = choice, device, precision
-        told = " ".join(f"{name} {value}" for name, value in choice.options.items() if name != "base")
-        self.name = " ".join(filter(None, ("public", choice.kind, told)))
+        self.outputs, self.fill = outputs, fill
+        self.name = name_of(choice)
         self.baseline = self.name
         self.watch: dict[int, Any] | None = None  # sparse-vggt's record of its sparsity, by layer
         if choice.kind == "fastvggt" and device.type != "cuda":
@@ -84,18 +105,21 @@ class PublicMethod:
     def predict(self, images: Tensor) -> Prediction:
         """The public forward pass is timed; decoding is ours."""
         images = images.to(self.device)
-        size = tuple(images.shape[-2:])
-        if hasattr(self.model, "update_patch_dimensions"):  # FastVGGT has to be told
-            self.model.update_patch_dimensions(size[1] // 14, size[0] // 14)
-        half = self.precision == "bfloat16"
-        autocast = torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext()
-        with autocast, measured(self.device) as clock:
-            found = self.model(images[None])
-        prediction = self._decode(found, size)
+        with measured(self.device) as clock:
+            found = self.run(images)
+        prediction = self._decode(found, tuple(images.shape[-2:]))
         prediction.seconds, prediction.peak_memory_bytes = clock.seconds, clock.peak_memory_bytes
         if self.watch is not None:
             prediction.density = density_of(self.watch)
         return prediction
+
+    def run(self, images: Tensor) -> dict[str, Tensor]:
+        """The public forward pass alone, on images (N, 3, H, W) that are on the device."""
+        if hasattr(self.model, "update_patch_dimensions"):  # FastVGGT has to be told
+            self.model.update_patch_dimensions(images.shape[-1] // 14, images.shape[-2] // 14)
+        half = self.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
+            return self.model(images[None])
 
     def _build(self) -> nn.Module:
         choice = self.choice
@@ -105,9 +129,13 @@ class PublicMethod:
             base = choice.options.get("base", str(choice.folder / "external" / ("Pi3" if family == "pi3" else "vggt")))
             folders = [choice.folder / "src", Path(base)]
         with checkout(folders, PACKAGES):
-            model = self._bare_model(family, folders[-1])
+            with torch.device(self.device):  # random weights are drawn there, which is quick
+                model = self._bare_model(family, folders[-1])
+            self._leave_out(model)
             if choice.weights is not None:
                 load_into(model, choice.weights)
+            elif self.fill is not None:
+                self.fill(model)
             return self._sparse(model, family) if choice.kind.startswith("sparse") else model
 
     def _bare_model(self, family: str, where: Path) -> nn.Module:
@@ -116,9 +144,28 @@ class PublicMethod:
         kind = import_class("vggt.models.vggt", "VGGT", where)
         if self.choice.kind != "fastvggt":
             return kind()
-        options = self.choice.options
-        model = kind(merging=int(options.get("merging", 0)), merge_ratio=float(options.get("merge_ratio", 0.9)))
+        given, taken = self.choice.options, inspect.signature(kind).parameters
+        options: dict[str, Any] = {"merging": int(given.get("merging", 0))}
+        if "merge_ratio" in given:
+            if "merge_ratio" not in taken:
+                raise ValueError(f"FastVGGT in {where} takes no merge_ratio; leave it out or use a newer checkout.")
+            options["merge_ratio"] = float(given["merge_ratio"])
+        if "points" in (self.outputs or ()) and "enable_point" in taken:  # off unless asked for
+            options["enable_point"] = True
+        model = kind(**options)
         return model.to(torch.bfloat16) if self.precision == "bfloat16" else model
+
+    def _leave_out(self, model: nn.Module) -> None:
+        """Heads that were not asked for; the public forward passes them over."""
+        if self.outputs is None or self.choice.kind.endswith("pi3"):
+            return
+        for output, name in HEADS.items():
+            if output not in self.outputs and hasattr(model, name):
+                setattr(model, name, None)
+            elif output in self.outputs and getattr(model, name, None) is None:
+                raise ValueError(
+                    f"The public {self.choice.kind} of this checkout has no {name}; ask for other outputs."
+                )
 
     def _sparse(self, model: nn.Module, family: str) -> nn.Module:
         """Put the paper's attention into the model; it keeps a record of what it left out."""

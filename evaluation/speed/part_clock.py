@@ -33,9 +33,9 @@ HEAD_MODULES = {
 class PartClock:
     """Every moment of a pass belongs to one part: the innermost module that is running, else the stage.
 
-    The times are exclusive, so they add up to the whole. On a GPU moments are events, and nothing waits for them. Also a
-    progress callback: where the blocks of the model are not called as modules (compiled, fused), the stages that the
-    model reports tell frame from global blocks.
+    The times are exclusive, so they add up to the whole. On a GPU moments are events, and nothing waits for them. It is
+    a progress callback too: where the blocks of the model are not called as modules (compiled, fused), the stages that
+    the model reports tell frame from global blocks.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -85,7 +85,8 @@ class PartClock:
             found[part] += start.elapsed_time(stop) / 1000 if self.device.type == "cuda" else stop - start
         hooked = "frame" in found
         for part in ("frame", "global"):
-            found[part if not hooked else REST] += found.pop(f"between {part}", 0.0)
+            if between := found.pop(f"between {part}", 0.0):
+                found[REST if hooked else part] += between
         return dict(found)
 
 

@@ -1,6 +1,6 @@
 """What the parts of a forward pass must compute and move at least, and how long a device needs for that.
 
-FLOP: a multiplication and an addition are two. T tokens of width C in sequences of P tokens, M times wider inside the MLP:
+FLOP: a multiplication and an addition are two. T tokens of width C in sequences of P tokens, M times wider in the MLP:
 
   block       2 T C^2 (3 + 1 + 2 M) for its four matrices, and 4 T P C for attention (queries x keys, weights x values)
   global      the same with P = T; of its attention only the density, the share of pairs that are computed

@@ -25,7 +25,7 @@ from manyview.models.vggt import VGGT_1B
 def test_hand_counts() -> None:
     # 10 tokens of width 8, MLP 4 times as wide: qkv 10 x 8 x 24, projection 10 x 8 x 8, MLP twice 10 x 8 x 32
     assert linear(10, 8, 4, 2).flop == 2 * (1920 + 640 + 2 * 2560)
-    # norms 2 x 4 C, stream 2 x 8 C; qkv 1 + 3 after the norm's 1, projection 1, norm 1, MLP 1 + 4 and 4: 16; weights 12 C^2
+    # norms read 2 x 4 C, stream 2 x 8 C; norm, qkv 1 + 3, projection 1, norm, MLP 1 + 4 and 4: 16; weights 12 C^2
     assert linear(10, 8, 4, 2).bytes == 10 * (24 * 8 + 2 * 8 * 16) + 2 * 12 * 64
     assert attention(3, 5, 8, 2) == Work(3 * 2 * (2 * 5 * 5 * 8), 3 * 5 * 8 * 4 * 2)
     assert matrix(7, 3, 5, 4) == Work(2 * 7 * 3 * 5, 4 * (7 * 8 + 15))
