@@ -11,10 +11,11 @@ from types import ModuleType
 
 
 @contextmanager
-def checkout(folders: Sequence[Path], packages: Sequence[str]) -> Iterator[None]:
+def checkout(folders: Sequence[Path], packages: Sequence[str]) -> Iterator[dict[str, ModuleType]]:
     """Inside the block, `packages` are imported from `folders`; afterwards they are as they were before.
 
-    The one place that touches sys.path: FastVGGT and VGGT both are a package `vggt`, so neither may stay.
+    The one place that touches sys.path: FastVGGT and VGGT both are a package `vggt`, so neither may stay. After the
+    block the dict holds the modules that were imported, for `installed`.
     """
     for folder in folders:
         if not folder.is_dir():
@@ -23,12 +24,32 @@ def checkout(folders: Sequence[Path], packages: Sequence[str]) -> Iterator[None]
     added = [str(folder) for folder in folders]
     sys.path[:0] = added
     importlib.invalidate_caches()
+    modules: dict[str, ModuleType] = {}
     try:
-        yield
+        yield modules
     finally:
         for entry in added:
             sys.path.remove(entry)
-        taken(packages)
+        modules.update(taken(packages))
+        sys.modules.update(before)
+
+
+@contextmanager
+def installed(modules: dict[str, ModuleType], packages: Sequence[str]) -> Iterator[None]:
+    """Inside the block, the modules of a checkout are there again: FastVGGT imports some of its own while it runs.
+
+    `modules` also gets what is imported meanwhile.
+    """
+    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules.update(modules)
+    count = len(sys.modules)
+    try:
+        yield
+    finally:
+        if len(sys.modules) != count:
+            modules.update(taken(packages))
+        for name in modules:
+            sys.modules.pop(name, None)
         sys.modules.update(before)
 
 

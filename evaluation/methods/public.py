@@ -19,7 +19,7 @@ from ...models.pi3 import Pi3Output
 from ...models.vggt import VGGTOutput
 from ...models.weights import open_weights
 from ..scene import Prediction
-from .checkout import checkout, import_class
+from .checkout import checkout, import_class, installed
 from .manyview import from_pi3, from_vggt
 from .method import measured
 
@@ -118,7 +118,8 @@ class PublicMethod:
         if hasattr(self.model, "update_patch_dimensions"):  # FastVGGT has to be told
             self.model.update_patch_dimensions(images.shape[-1] // 14, images.shape[-2] // 14)
         half = self.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
+        autocast = torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext()
+        with autocast, installed(self.modules, PACKAGES):
             return self.model(images[None])
 
     def _build(self) -> nn.Module:
@@ -128,7 +129,7 @@ class PublicMethod:
         if choice.kind.startswith("sparse"):
             base = choice.options.get("base", str(choice.folder / "external" / ("Pi3" if family == "pi3" else "vggt")))
             folders = [choice.folder / "src", Path(base)]
-        with checkout(folders, PACKAGES):
+        with checkout(folders, PACKAGES) as self.modules:
             with torch.device(self.device):  # random weights are drawn there, which is quick
                 model = self._bare_model(family, folders[-1])
             self._leave_out(model)

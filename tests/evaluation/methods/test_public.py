@@ -78,6 +78,31 @@ def test_two_packages_of_one_name(tmp_path: Path) -> None:
     assert sys.path == before and not any(name.split(".")[0] == "vggt" for name in sys.modules)
 
 
+def test_code_may_import_itself_while_it_runs(tmp_path: Path) -> None:
+    late = VGGT.replace("VALUE", "2.0").replace(
+        "        batch, frames,", "        import vggt.late\n        batch, frames,", 1
+    )
+    write_package(tmp_path / "a", "vggt.late", "")
+    method = public(f"vggt={write_package(tmp_path / 'a', 'vggt.models.vggt', late)}")
+    other = public(f"vggt={write_package(tmp_path / 'b', 'vggt.models.vggt', VGGT.replace('VALUE', '3.0'))}")
+    for _ in range(2):
+        assert (method.predict(images()).depth[0, 0, 0], other.predict(images()).depth[0, 0, 0]) == (2, 3)
+        assert not any(name.split(".")[0] == "vggt" for name in sys.modules)
+    assert "vggt.late" in method.modules and "vggt.late" not in other.modules
+
+
+def test_outputs_leave_out_heads(tmp_path: Path) -> None:
+    heads = VGGT.replace("VALUE", "2.0").replace(
+        "nn.Identity()\n",
+        "nn.Identity()\n        self.camera_head = self.depth_head = self.point_head = nn.Identity()\n",
+    )
+    choice = parse_public(f"vggt={write_package(tmp_path / 'a', 'vggt.models.vggt', heads)}")
+    model = PublicMethod(choice, torch.device("cpu"), outputs=("camera", "depth")).model
+    assert model.camera_head is not None and model.depth_head is not None and model.point_head is None
+    with pytest.raises(ValueError, match="no track_head; ask for other outputs"):
+        PublicMethod(choice, torch.device("cpu"), outputs=("tracks",))
+
+
 def test_weights(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
