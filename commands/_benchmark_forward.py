@@ -100,7 +100,7 @@ class ForwardBenchmark:
         arguments = self.arguments
         peak = PEAKS.get(self.report["machine"]["device"])
         plan = Plan(
-            arguments.frames or FRAMES,
+            list(dict.fromkeys(arguments.frames or FRAMES)),
             list(dict.fromkeys(arguments.image_sizes)),
             arguments.repeats or 3,
             arguments.limit_s,

@@ -68,11 +68,12 @@ def require_cuda(device: torch.device) -> None:
 def capped(cap_gib: float, device: torch.device) -> Iterator[None]:
     """PyTorch takes no more than so much of the device's memory inside the block."""
     has = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, cap_gib * 2**30 / has), device)
+    number = torch.cuda.current_device() if device.index is None else device.index
+    torch.cuda.set_per_process_memory_fraction(min(1.0, cap_gib * 2**30 / has), number)
     try:
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.set_per_process_memory_fraction(1.0, number)
 
 
 @torch.inference_mode()

@@ -28,7 +28,8 @@ class Plan:
     """What is measured of every contender.
 
     sizes: (H, W) pixels. Passes are repeated up to `repeats` times, and no longer once they took `limit_s` together;
-    an input is left out if the next shorter one took more than `limit_s` a pass. parts: one more pass, with hooks.
+    an input is left out if the next shorter one took more than `limit_s` a pass. parts: one more pass, with hooks, for
+    inputs that take no longer than that.
     peak: of the device, None if unknown.
     """
 
@@ -170,7 +171,7 @@ def measure(
         peaks.append(clock.peak_memory_bytes)
     row |= {"seconds": statistics.median(passes), "warm_up": WARM_UP, "repeats": len(passes), "all_seconds": passes}
     row["memory_bytes"] = max(peaks) - weights if device.type == "cuda" else None
-    if plan.parts:
+    if plan.parts and row["seconds"] <= plan.limit_s:
         with part_clock(contender.model, device) as parts:
             output = contender.run(images, parts)
             seconds = parts.seconds()

@@ -166,6 +166,12 @@ def test_long_inputs_are_left_out_and_said_so(monkeypatch: pytest.MonkeyPatch) -
         assert "extrapolated_seconds" not in row  # these times do not grow with the square
 
 
+def test_a_long_pass_is_not_repeated_for_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow()
+    (row,) = run_slow(monkeypatch, slow, Plan((8,), ((14, 14),), repeats=3, limit_s=7))
+    assert row["seconds"] == 8 and "parts" not in row and slow.ran == [8, 8]
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [
