@@ -8,6 +8,7 @@ from typing import Any
 FRAMES = (1, 10, 50, 100, 200, 500, 1000)
 CAPS_GIB = (8.0, 12.0, 16.0, 24.0, 48.0, 80.0)
 OUTPUTS = ("camera", "depth", "points")
+DEFAULT_SETTINGS, DEFAULT_MEMORY_SETTINGS = ("dense", "balanced"), ("fast",)
 
 
 def add_forward_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +70,7 @@ class ForwardBenchmark:
 
     def __init__(self, arguments: argparse.Namespace, device: Any, dtype: Any, report: dict[str, Any]) -> None:
         from ..evaluation.methods.public import parse_public
+        from ..nodes.memory import Load, tokens_per_frame
         from ._model import open_model
 
         self.arguments, self.device, self.report = arguments, device, report
@@ -77,15 +79,14 @@ class ForwardBenchmark:
             raise ValueError("--frame-chunk and --most-frames must be at least 1, and --limit-s above 0.")
         if arguments.memory_caps and min(arguments.memory_caps) <= 0:
             raise ValueError("--memory-caps must be above 0.")
-        self.settings = dict(
-            setting(text, arguments.min_tokens) for text in arguments.sparsity or ("dense", "balanced")
-        )
+        self.settings = self._settings(DEFAULT_SETTINGS)
         self.peers = [parse_public(text) for text in arguments.peers]
         self.old = None if arguments.compare is None else earlier(arguments.compare)
         self.known = [earlier(path) for path in arguments.add]
         self.loaded = open_model(arguments.model, arguments.precision, arguments.device)
         self.outputs = self._outputs()
         self._check_sizes()
+        self.tokens_per_frame = {each: tokens_per_frame(self.loaded, Load(1, *each)) for each in arguments.image_sizes}
         self._check_peers()
         self._check_known()
 
@@ -114,7 +115,7 @@ class ForwardBenchmark:
         self.report["peak"] = None if peak is None else vars(peak)
         rows = self.report["forward"] = []
         for row in measure_forward(makers, plan, self.device, progress, lambda row: known.get(key(common | row))):
-            rows.append(common | row)
+            rows.append(common | self._tokens(row) | row)
             save()
             tqdm.write(row_text(row))
 
@@ -125,6 +126,7 @@ class ForwardBenchmark:
         arguments, rows = self.arguments, []
         self.report["memory"] = rows
         sizes = list(dict.fromkeys(arguments.image_sizes))
+        self.settings = self._settings(DEFAULT_MEMORY_SETTINGS)
         for name in self.settings:
             caps = arguments.memory_caps or CAPS_GIB
             for row in measure_capacity(self._ours(name), sizes, caps, arguments.most_frames, self.device, progress):
@@ -145,6 +147,10 @@ class ForwardBenchmark:
                 print(f"\nagainst {self.arguments.compare}\n{comparison(self.old, self.report)}")
         if rows := self.report.get("memory"):
             print(f"\n{capacity_table(rows)}")
+
+    def _settings(self, default: tuple[str, ...]) -> dict[str, Any]:
+        arguments = self.arguments
+        return dict(setting(text, arguments.min_tokens) for text in arguments.sparsity or default)
 
     def _ours(self, name: str) -> Any:
         from ..evaluation.speed.contenders import OurForward
@@ -172,6 +178,10 @@ class ForwardBenchmark:
 
     def _common(self) -> dict[str, Any]:
         return {"model": self.arguments.model, "precision": self.precision, "outputs": list(self.outputs)}
+
+    def _tokens(self, row: dict[str, Any]) -> dict[str, int]:
+        per_frame = self.tokens_per_frame.get((row.get("height"), row.get("width")))
+        return {} if per_frame is None else {"tokens": row["frames"] * per_frame}
 
     def _conditions(self) -> str:
         machine, arguments = self.report["machine"], self.arguments

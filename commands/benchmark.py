@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sparsity",
         nargs="+",
         metavar="NAME",
-        help="presets, JSON schedules, or keep-N for the paper's rule by number (default: balanced paper-s75; forward "
-        "and memory: dense balanced)",
+        help="presets, JSON schedules, or keep-N for the paper's rule by number (default: balanced paper-s75; forward: "
+        "dense balanced; memory: fast)",
     )
     parser.add_argument("--repeats", type=int, metavar="N", help="(default: 10; forward: 3)")
     parser.add_argument("--device", default="auto", help="cpu, cuda ... (default: auto)")
@@ -85,8 +85,8 @@ def run(arguments: argparse.Namespace) -> None:
     def save() -> None:
         write_json(arguments.out / "benchmark.json", report)
 
-    with ProgressBars() as progress:
-        try:
+    try:
+        with ProgressBars() as progress:
             if "attention" in subjects:
                 attention(arguments, device, dtype, report, save, progress)
             if "selection" in subjects:
@@ -95,10 +95,10 @@ def run(arguments: argparse.Namespace) -> None:
                 passes.measure(save, progress)
             if "memory" in subjects:
                 passes.capacity(save, progress)
-        finally:  # also of a run that was stopped
-            print_layers(report)
-            if passes is not None:
-                passes.finish()
+    finally:  # also of a run that was stopped
+        print_layers(report)
+        if passes is not None:
+            passes.finish()
     print(f"\nwritten to {arguments.out}")
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..style import MARKERS, NAMED, OTHERS, OURS, PAGE_IN, PAPER, Plot, colour, new_figure, style
+from ..style import MARKERS, NAMED, OTHERS, OURS, PAGE_IN, PAPER, Plot, new_figure, style
 
 Rows = Sequence[Mapping[str, Any]]
 LONG = 50  # frames from which on a slope is fitted
@@ -21,6 +21,7 @@ PART_NAMES = {
     "tracks": "track head",
     "confidence": "confidence head",
 }
+FREE = (*OTHERS[:3], *PAPER, OTHERS[3])  # for settings that have no colour of their own
 TINTS = {
     **{part: NAMED[part] for part in ("encoder", "frame")},
     **{"attention": PAPER[0], "global": PAPER[1], "camera": OTHERS[2], "depth": OTHERS[1]},
@@ -50,14 +51,14 @@ def names_of(rows: Rows) -> list[str]:
 def cost_figure(rows: Rows, name: str, conditions: str) -> Plot:
     """Seconds and memory against frames, both on logarithmic axes; open points are extrapolated."""
     has_memory = any(row.get("memory_bytes") for row in rows)
-    figure, axes = new_figure(PAGE_IN, 3.2, 1, 2 if has_memory else 1, squeeze=False)
-    for number, method in enumerate(names_of(rows)):
+    looks = looks_of(names_of(rows))
+    figure, axes = new_figure(PAGE_IN, 2.8 + 0.15 * len(looks), 1, 2 if has_memory else 1, squeeze=False)
+    for method, look in looks.items():
         own = [row for row in rows if row["method"] == method]
-        look = {"marker": MARKERS[number % len(MARKERS)], "color": colour(method, number)}
         draw(axes[0][0], own, "seconds", 1, method, look)
         further = [row for row in own if "extrapolated_seconds" in row]
         seconds = [row["extrapolated_seconds"] for row in further]
-        axes[0][0].plot([row["frames"] for row in further], seconds, ls=":", mfc="none", **look)
+        axes[0][0].plot([row["frames"] for row in further], seconds, **(look | {"ls": ":", "mfc": "none"}))
         if has_memory:
             draw(axes[0][1], own, "memory_bytes", 2**-30, method, look)
     frames = sorted({row["frames"] for row in rows if "frames" in row})
@@ -65,13 +66,26 @@ def cost_figure(rows: Rows, name: str, conditions: str) -> Plot:
         axis.set(xscale="log", yscale="log", xlabel="frames", ylabel=label)
         axis.set_xticks(frames, [str(count) for count in frames])
         axis.set_xticks([], minor=True)
-        axis.legend()
+        axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0))
     caption = (
         "Time of a whole forward pass and the memory that it takes, against the number of frames. In brackets the "
         f"slope of a line through the measured points of {LONG} frames and more (of all, if fewer than two are so "
-        f"long); open points are extrapolated. {conditions}"
+        f"long); open points are extrapolated; public code is dashed. {conditions}"
     )
     return Plot(figure, name, caption)
+
+
+def looks_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Marker, colour and line of each contender; public code is dashed."""
+    free = iter(FREE * len(names))
+    return {
+        name: {
+            "marker": MARKERS[number % len(MARKERS)],
+            "color": NAMED[name] if name in NAMED else next(free),
+            "ls": "--" if name.startswith("public") else "-",
+        }
+        for number, name in enumerate(names)
+    }
 
 
 def draw(axis: Any, rows: Rows, field: str, unit: float, label: str, look: Mapping[str, Any]) -> None:

@@ -66,6 +66,7 @@ def test_forward(forward, tmp_path: Path, capsys: pytest.CaptureFixture) -> None
         (name, frames) for name in ("dense", "keep-25", "mine") for frames in (1, 2)
     ]
     assert all(row["precision"] == "float32" and row["outputs"] == ["camera", "depth"] for row in rows)
+    assert [row["tokens"] for row in rows[:2]] == [11, 22]
     assert rows[2]["sparsity"]["rho"] == 0.75 and rows[2]["sparsity"]["method"] == "paper"
     assert "points" not in rows[0]["parts"] and rows[0]["parts"]["depth"]["flop"] > 0
     for name in ("forward-28x42", "parts-28x42"):
