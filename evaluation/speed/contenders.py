@@ -120,6 +120,8 @@ class PublicForward:
         self.method = PublicMethod(choice, device, precision, outputs=outputs, fill=fill)
         self.name, self.model = self.method.name, self.method.model
         self.is_dense = choice.kind in ("vggt", "pi3")
+        if choice.kind == "fastvggt":  # merging begins at a layer that may not exist
+            self.is_dense = int(choice.options.get("merging", 0)) >= len(self.model.aggregator.global_blocks)
 
     def about(self) -> dict[str, Any]:
         choice = self.method.choice

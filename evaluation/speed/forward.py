@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,14 +172,22 @@ def measure(
     row |= {"seconds": statistics.median(passes), "warm_up": WARM_UP, "repeats": len(passes), "all_seconds": passes}
     row["memory_bytes"] = max(peaks) - weights if device.type == "cuda" else None
     if plan.parts and row["seconds"] <= plan.limit_s:
-        with part_clock(contender.model, device) as parts:
-            output = contender.run(images, parts)
-            seconds = parts.seconds()
-        del output
         work = contender.work(frames, *size, 1.0 if density is None else density)
-        row["parts_pass_seconds"] = sum(seconds.values())
-        row["parts"] = {part: with_roofline(taken, work.get(part), plan.peak) for part, taken in seconds.items()}
+        row |= measure_parts(contender, images, work, plan.peak)
     return row
+
+
+def measure_parts(contender: Contender, images: Tensor, work: Mapping[str, Work], peak: Peak | None) -> Row:
+    """Seconds of the parts beside their roofline, from a pass of its own; the row stays if that one fails."""
+    try:
+        with part_clock(contender.model, images.device) as clock:
+            output = contender.run(images, clock)
+            seconds = clock.seconds()
+        del output
+    except Exception as error:
+        return {"parts_error": "out of memory" if is_out_of_memory(error) else sentence(error)}
+    parts = {part: with_roofline(taken, work.get(part), peak) for part, taken in seconds.items()}
+    return {"parts_pass_seconds": sum(seconds.values()), "parts": parts}
 
 
 def with_roofline(seconds: float, work: Work | None, peak: Peak | None) -> Row:

@@ -89,7 +89,7 @@ def test_forward_against_an_earlier_report(forward, tmp_path: Path, capsys: pyte
     capsys.readouterr()
     assert forward("--sparsity", "dense", "keep-50", "--no-parts", "--add", str(first), "--compare", str(first)) == 0
     shown = capsys.readouterr().out
-    assert "0 of 2 rows are slower" in shown and shown.count(" 1.000") == 2
+    assert "0 of 2 rows are slower" in shown and shown.count(" 1.000") == 4
     before, after = (json.loads(path.read_text())["forward"] for path in (first, tmp_path / "out" / "benchmark.json"))
     assert after[:2] == before and [row["method"] for row in after[2:]] == ["keep-50", "keep-50"]
     elsewhere = json.loads(first.read_text())

@@ -141,6 +141,9 @@ class Slow:
     def estimate_bytes(self, frames, height, width):
         return None
 
+    def work(self, frames, height, width, density):
+        return {}
+
 
 def run_slow(monkeypatch: pytest.MonkeyPatch, slow: Slow, plan: Plan, known=lambda row: None) -> list:
     from contextlib import contextmanager
@@ -170,6 +173,12 @@ def test_a_long_pass_is_not_repeated_for_its_parts(monkeypatch: pytest.MonkeyPat
     slow = Slow()
     (row,) = run_slow(monkeypatch, slow, Plan((8,), ((14, 14),), repeats=3, limit_s=7))
     assert row["seconds"] == 8 and "parts" not in row and slow.ran == [8, 8]
+
+
+def test_a_row_stays_when_its_parts_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow()
+    (row,) = run_slow(monkeypatch, slow, Plan((2,), ((14, 14),), repeats=1))  # its model has no parts
+    assert row["seconds"] == 2 and "AttributeError" in row["parts_error"] and "parts" not in row and "error" not in row
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ from manyview.evaluation.speed.roofline import (
     attention,
     convolution,
     dense_head,
+    encode,
     linear,
     matrix,
     work_of,
 )
 from manyview.models.checkpoints import load_model
 from manyview.models.dense_head import DenseHeadConfig
+from manyview.models.dinov2 import EncoderConfig, VisionTransformer
 from manyview.models.pi3 import Pi3
 from manyview.models.vggt import VGGT_1B
 
@@ -78,6 +80,13 @@ def test_agrees_with_what_pytorch_counts(tiny_model, outputs) -> None:
     frame = 4 * attention(3, 17, 64, 4).flop + attention(3, 17, 64, 4).flop
     camera = 4 * attention(1, 3, 128, 4).flop * ("camera" in outputs)
     assert total - frame - camera <= measured * (1 + 1e-9) and measured <= total * (1 + 1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_stem_agrees_with_what_pytorch_counts() -> None:
+    config = EncoderConfig(width=32, depth=0, heads=2, image_size=56, stem_channels=(4, 6))
+    counted_flop = counted(lambda: VisionTransformer(config).eval()(torch.rand(2, 3, 28, 42)))
+    assert encode(config, Shape(2, 28, 42), 6).flop == counted_flop > 0
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
