@@ -75,7 +75,8 @@ class ForwardBenchmark:
 
         self.arguments, self.device, self.report = arguments, device, report
         self.precision = str(dtype).removeprefix("torch.")
-        if min(arguments.frame_chunk or 1, arguments.most_frames) < 1 or arguments.limit_s <= 0:
+        chunk = 1 if arguments.frame_chunk is None else arguments.frame_chunk
+        if min(chunk, arguments.most_frames) < 1 or arguments.limit_s <= 0:
             raise ValueError("--frame-chunk and --most-frames must be at least 1, and --limit-s above 0.")
         if arguments.memory_caps and min(arguments.memory_caps) <= 0:
             raise ValueError("--memory-caps must be above 0.")
@@ -121,7 +122,10 @@ class ForwardBenchmark:
 
     def capacity(self, save: Callable[[], None], progress: Any) -> None:
         """Frames that fit, for every setting."""
+        from tqdm import tqdm
+
         from ..evaluation.speed.capacity import measure_capacity
+        from ..evaluation.speed.forward_tables import capacity_table
 
         arguments, rows = self.arguments, []
         self.report["memory"] = rows
@@ -132,6 +136,7 @@ class ForwardBenchmark:
             for row in measure_capacity(self._ours(name), sizes, caps, arguments.most_frames, self.device, progress):
                 rows.append(self._common() | row)
                 save()
+                tqdm.write(capacity_table([row]).splitlines()[-1])
 
     def finish(self) -> None:
         """Figures into OUT, tables to the terminal, of what was measured so far."""

@@ -17,6 +17,7 @@ size makes sense: it shows that everything runs.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     require_matplotlib()
     subjects = chosen_subjects(arguments)
-    check(arguments)
+    check(arguments, subjects)
     device = choose_device(arguments.device)
     dtype = choose_dtype(arguments.precision, device)
     report = {"command": command_line(), "machine": machine(device), "options": plain_options(arguments)}
@@ -111,13 +112,15 @@ def chosen_subjects(arguments: argparse.Namespace) -> list[str]:
     return [name for name in SUBJECTS if name in asked or (name == "memory" and arguments.memory_caps)]
 
 
-def check(arguments: argparse.Namespace) -> None:
-    """ValueError for sizes and shares that mean nothing."""
+def check(arguments: argparse.Namespace, subjects: Sequence[str]) -> None:
+    """ValueError for sizes and shares that mean nothing, and for options that would do nothing."""
     sizes = (*arguments.grid, arguments.heads, arguments.width, *(arguments.frames or [1]))
     if arguments.repeats is not None:
         sizes = (*sizes, arguments.repeats)
     if min(sizes) < 1 or arguments.special < 0 or not all(0 < keep <= 1 for keep in arguments.keep):
         raise ValueError("Sizes, frames and repeats must be at least 1, --special at least 0, --keep above 0 up to 1.")
+    if "forward" not in subjects and (arguments.peers or arguments.add or arguments.compare):
+        raise ValueError("--peers, --add and --compare belong to the subject forward; name it, or leave them out.")
 
 
 def layer_configs(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -81,8 +81,8 @@ def comparison(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     lines = [compared(was, now) for was, now in pairs]
     slower = sum(min(ratios(was, now)) > SLOWER for was, now in pairs)
     summary = (
-        f"{slower} of {len(pairs)} rows are slower by more than {100 * (SLOWER - 1):.0f} %, both in the median and in the "
-        "fastest pass."
+        f"{slower} of {len(pairs)} rows are slower by more than {100 * (SLOWER - 1):.0f} %, both in the median and in "
+        "the fastest pass."
     )
     return "\n".join([text_table(head, lines), summary, *(f"note: {note}" for note in notes)])
 

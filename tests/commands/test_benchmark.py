@@ -40,6 +40,7 @@ def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
         (["--frames", "0"], "at least 1"),
         (["--sparsity", "none"], "method must be one of"),
         (["--sparsity", "dense"], "dense chooses no blocks"),
+        (["--compare", "old.json"], "belong to the subject forward"),
     ],
 )
 def test_wrong_input(words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -128,6 +129,7 @@ def test_rows_stay_when_it_is_stopped(
         (["--peers", "vggt=.,weights.pt"], "leave out weights.pt"),
         (["--compare", "pyproject.toml"], "no benchmark.json with forward rows"),
         (["--limit-s", "0"], "--limit-s above 0"),
+        (["--frame-chunk", "0"], "--frame-chunk and --most-frames must be at least 1"),
         (["--memory-caps", "8"], "needs CUDA, and the device is cpu"),
     ],
 )
