@@ -171,8 +171,10 @@ def measure(
         peaks.append(clock.peak_memory_bytes)
     row |= {"seconds": statistics.median(passes), "warm_up": WARM_UP, "repeats": len(passes), "all_seconds": passes}
     row["memory_bytes"] = max(peaks) - weights if device.type == "cuda" else None
+    work = contender.work(frames, *size, 1.0 if density is None else density)
+    if work and plan.peak is not None:
+        row["least_seconds"] = sum(map(plan.peak.seconds, work.values()))
     if plan.parts and row["seconds"] <= plan.limit_s:
-        work = contender.work(frames, *size, 1.0 if density is None else density)
         row |= measure_parts(contender, images, work, plan.peak)
     return row
 

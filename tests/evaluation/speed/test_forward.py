@@ -42,6 +42,7 @@ def test_rows_of_our_models(loaded) -> None:
         assert math.isclose(sum(part["seconds"] for part in row["parts"].values()), row["parts_pass_seconds"])
         counted = {name for name, part in row["parts"].items() if part.get("share_of_peak", 0) > 0}
         assert counted == {"encoder", "frame", "attention", "global", *OUTPUTS}
+        assert math.isclose(row["least_seconds"], sum(row["parts"][name]["least_seconds"] for name in counted))
     dense, half = rows[1], rows[3]
     assert dense["density"] == 1 and 0 < half["density"] < 1 and dense["backend"] == "dense"
     assert math.isclose(half["parts"]["attention"]["flop"], half["density"] * dense["parts"]["attention"]["flop"])

@@ -31,6 +31,31 @@ def test_inner_parts_are_taken_out_of_outer_ones(ticking) -> None:
     assert clock.seconds() == {"rest": 2.0, "global": 2.0, "attention": 1.0}
 
 
+def test_on_a_gpu_moments_are_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks, recorded = iter(range(100)), []
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            recorded.append(self)
+
+        def record(self, stream: str) -> None:
+            self.at = next(ticks)
+
+        def elapsed_time(self, end: "Event") -> float:
+            return 1000.0 * (end.at - self.at)  # milliseconds
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "stream")
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: waited.append(len(recorded)))
+    clock = PartClock(torch.device("cuda"))
+    clock.mark()
+    clock.enter("frame")
+    clock.leave()
+    assert clock.seconds() == {"rest": 2.0, "frame": 1.0}
+    assert waited == [4]  # once, at the end
+
+
 def test_stages_tell_blocks_that_are_no_modules(ticking) -> None:
     clock = PartClock(CPU)
     for stage, done in (("encoder", 0), ("aggregator", 0), ("aggregator", 1), ("aggregator", 2), ("depth", 0)):
