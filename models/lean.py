@@ -54,9 +54,14 @@ def run_block(
 def projected(block: "Block", x: Tensor) -> Tensor:
     """Queries, keys and values of (B, T, C), neither normalised nor turned, (B, T, 3, heads, D)."""
     linear, tokens = block.attn.qkv, x.flatten(0, 1)
-    qkv = x.new_empty(tokens.shape[0], linear.out_features, dtype=linear.weight.dtype)
+    qkv = x.new_empty(tokens.shape[0], 3 * x.shape[-1], dtype=block.norm1.weight.dtype)
+    plain = type(linear) is nn.Linear  # quantised and other layers that somebody put in its place are called
     for part in parts(tokens.shape[0]):
-        torch.addmm(linear.bias, normalise(tokens[part], block.norm1), linear.weight.t(), out=qkv[part])
+        normed = normalise(tokens[part], block.norm1)
+        if plain:
+            torch.addmm(linear.bias, normed, linear.weight.t(), out=qkv[part])
+        else:
+            qkv[part] = linear(normed)
     return qkv.view(*x.shape[:2], 3, block.attn.heads, -1)
 
 
