@@ -4,8 +4,6 @@ A model is built as `VGGT(config, global_attention=function)`. The function has 
 same checkpoint, and nothing in the model is patched.
 """
 
-import functools
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
+
+from .packages import FLASH4, missing, quiet
 
 PREPARED_TOKENS = 16_384  # of all sequences, from which on kernels are used that prepare themselves for a shape
 CUDNN_FIRST = [
@@ -71,7 +71,8 @@ def dense_attention(
     if kernel == "flash-attn-4":
         from flash_attn.cute.interface import flash_attn_func
 
-        out = flash_attn_func(*(x.transpose(1, 2) for x in (query, key, value)))
+        with quiet():
+            out = flash_attn_func(*(x.transpose(1, 2) for x in (query, key, value)))
         return (out[0] if isinstance(out, tuple) else out).transpose(1, 2), None
     if kernel == "cuDNN":
         with sdpa_kernel(CUDNN_FIRST, set_priority=True):
@@ -92,15 +93,6 @@ def fastest_kernel(query: Tensor) -> str:
     if generation < 9:
         return "SDPA"
     trains = torch.is_grad_enabled() and query.requires_grad
-    if generation in (9, 10) and query.shape[-1] in (64, 128) and not trains and _has_flash4():
+    if generation in (9, 10) and query.shape[-1] in (64, 128) and not trains and missing(FLASH4) is None:
         return "flash-attn-4"
     return "cuDNN"
-
-
-@functools.cache
-def _has_flash4() -> bool:
-    try:
-        importlib.import_module("flash_attn.cute.interface")
-    except Exception:  # a package that does not fit this machine may fail in any way; PyTorch's kernels are there
-        return False
-    return True

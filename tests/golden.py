@@ -25,9 +25,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 runpy.run_path(str(ROOT / "__main__.py"), run_name="manyview_registration")
 
+from manyview.models.aggregator import LayerTokens  # noqa: E402
 from manyview.models.attention import GlobalAttention, dense_attention  # noqa: E402
 from manyview.models.checkpoints import load_model  # noqa: E402
 from manyview.models.dinov2 import EncoderConfig  # noqa: E402
+from manyview.models.head_inputs import HeadInputs  # noqa: E402
 from manyview.models.pi3 import PI3, Pi3, Pi3Config  # noqa: E402
 from manyview.models.track_head import TrackHeadConfig  # noqa: E402
 from manyview.models.vggt import VGGT, VGGT_1B, VGGTConfig  # noqa: E402
@@ -94,16 +96,16 @@ def run_golden(model: VGGT | Pi3, inputs: Mapping[str, np.ndarray]) -> dict[str,
 
 def run_vggt(model: VGGT, images: Tensor, query_points: Tensor | None) -> dict[str, Tensor]:
     wanted = ("camera", "depth", "points") if query_points is None else ("camera", "depth", "points", "tracks")
-    parts = {"encoder": model.aggregator.patch_embed, "aggregator": model.aggregator}
+    parts = {"encoder": model.aggregator.patch_embed}
     if model.track_head is not None:
         parts["transformer"] = model.track_head.tracker.updateformer
-    with recorded(parts) as calls:
+    with recorded(parts) as calls, taken_layers() as layers:
         output = model(images, outputs=wanted, query_points=query_points)
     pose = output.pose_passes[-1]
     extrinsics, intrinsics = decode_pose(pose, images.shape[-2:])
     found = {
         "dino_patch_tokens": calls["encoder"][0].output,
-        **{f"tokens_{layer:02d}": kept for layer, kept in calls["aggregator"][0].output.kept.items()},
+        **{f"tokens_{layer:02d}": tokens for layer, tokens in layers.items()},
         "pose_enc_iters": output.pose_passes,
         "pose_enc": pose,
         "depth": output.depth[..., None],
@@ -134,6 +136,23 @@ def run_pi3(model: Pi3, images: Tensor) -> dict[str, Tensor]:
         "conf": output.confidence_logits[..., None],
         "camera_poses": output.camera_to_world,
     }
+
+
+@contextmanager
+def taken_layers() -> Iterator[dict[int, Tensor]]:
+    """All tokens of the layers that the heads take something of, (B, N, P, 2C)."""
+    layers: dict[int, Tensor] = {}
+    take = HeadInputs.take
+
+    def recording(inputs: HeadInputs, layer: int, tokens: LayerTokens) -> None:
+        layers[layer] = tokens.joined()
+        take(inputs, layer, tokens)
+
+    HeadInputs.take = recording
+    try:
+        yield layers
+    finally:
+        HeadInputs.take = take
 
 
 @dataclass(frozen=True)

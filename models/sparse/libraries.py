@@ -5,31 +5,15 @@ merged by their sums, so they stay exact. flash-attn-4 (`pip install --pre flash
 Hopper and Blackwell GPUs; block-sparse-attn (the MIT Han Lab package) needs no Triton, but a compiled extension.
 """
 
-import functools
-import importlib
-import warnings
-
 import torch
 from torch import Tensor
 
+from ..packages import FLASH4, missing, quiet
 from .blocks import BlockLayout, Centroids, special_tokens
 from .reference import selected_blocks
 from .select import BlockIndex
 
 HALF = (torch.float16, torch.bfloat16)
-
-
-@torch.compiler.assume_constant_result
-@functools.cache
-def missing(module: str) -> str | None:
-    """Why a module cannot be imported, None if it can."""
-    try:
-        importlib.import_module(module)
-    except (
-        Exception
-    ) as error:  # a compiled extension may fail in any way; the reason is reported, and another path taken
-        return f"{type(error).__name__}: {error}".splitlines()[0]
-    return None
 
 
 def why_not_flash4(device: torch.device, dtype: torch.dtype, width: int, blocks: BlockLayout) -> str | None:
@@ -41,7 +25,7 @@ def why_not_flash4(device: torch.device, dtype: torch.dtype, width: int, blocks:
         return "flash-attn-4 takes block lists on Hopper and Blackwell GPUs only"
     if blocks.key_block != 128 or blocks.query_block % 64 or width not in (64, 96, 128):
         return "flash-attn-4 takes key blocks of 128, query blocks of a multiple of 64 and heads of 64, 96 or 128"
-    reason = missing("flash_attn.cute.interface")
+    reason = missing(FLASH4)
     return None if reason is None else f"flash-attn-4 is not there ({reason})"
 
 
@@ -105,8 +89,7 @@ def flash4(query: Tensor, key: Tensor, value: Tensor, index: BlockIndex, blocks:
         full_block_idx=indices.contiguous(),
         block_size=(blocks.query_block, blocks.key_block),
     )
-    with warnings.catch_warnings():  # its compiler's, about arguments of its own
-        warnings.filterwarnings("ignore", message="Argument aux_data", category=UserWarning)
+    with quiet():
         out, lse, *_ = _flash_attn_fwd(query, key, value, block_sparse_tensors=lists, return_lse=True)
     return out.transpose(1, 2), lse
 

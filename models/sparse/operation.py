@@ -75,6 +75,7 @@ def run_triton(problem: Problem) -> tuple[Tensor, Tensor]:
     for index in index_chunks_triton(summary, blocks, problem.config, problem.layer):
         pairs.append(pairs_of(index, tables.query_length, centroids is not None))
         sparse_attention_triton(query, packed, index, blocks, centroids, out=out, tables=tables)
+        del index  # the next piece takes its place
     return out, total_pairs(pairs, problem)
 
 
@@ -118,6 +119,7 @@ def attend_all(
     for index in chunks:
         pairs.append(pairs_of(index, lengths, centroids is not None))
         pieces.append(attend(*problem.operands, index, blocks, centroids))
+        del index
     patches = torch.cat(pieces, dim=2).unflatten(2, (blocks.layout.frames, -1))
     special = special_output(problem).unflatten(2, (blocks.layout.frames, blocks.layout.special))
     return torch.cat([special, patches], dim=3).flatten(2, 3), total_pairs(pairs, problem)

@@ -140,7 +140,10 @@ def index_pieces(
 ) -> list[tuple[int, int]]:
     """First row and end of the pieces whose lists stay below a limit; `pairs` are (B, heads)."""
     limit = limit_bytes or max(INDEX_LIMIT_BYTES, INDEX_LIMIT_PER_TOKEN * blocks.tokens)
-    row_bytes = 4 * pairs[0] * pairs[1] * index_width(blocks, config, layer, pairs[1])
+    entries = index_width(blocks, config, layer, pairs[1])
+    if config.own and config.centroid_block:
+        entries += blocks.key_groups
+    row_bytes = 4 * pairs[0] * pairs[1] * entries
     rows = max(1, limit // row_bytes)
     return [(first, min(first + rows, blocks.query_blocks)) for first in range(0, blocks.query_blocks, rows)]
 

@@ -69,6 +69,7 @@ def index_chunks_triton(
                 known = levels = share_levels_triton(summary, blocks, totals, bias, start, end, every)
             keep_blocks_triton(known, threshold, blocks, summary.lengths, index.part(start, end))
         yield index
+        del index  # its room is free before the next one is made
 
 
 def row_totals(summary: Summary, bias: Tensor) -> Tensor:
