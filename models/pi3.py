@@ -16,6 +16,7 @@ from .aggregator import stack_densities
 from .attention import GlobalAttention, TokenLayout, dense_attention, patch_order
 from .dinov2 import EncoderConfig, VisionTransformer
 from .layers import Block, initialise_token
+from .parallel import FrameParallel
 from .progress import Progress
 from .rope import RopeTable, rope_table
 from .vggt import check_images
@@ -93,20 +94,25 @@ class Pi3(nn.Module):
         *,
         frame_chunk: int = 8,
         global_attention: GlobalAttention | None = None,
+        parallel: FrameParallel | None = None,
         progress: Progress | None = None,
     ) -> Pi3Output:
         """Reconstruct B scenes of N frames.
 
         images: (B, N, 3, H, W) or (N, 3, H, W), RGB in [0, 1], H and W multiples of the patch size.
         Encoder and heads take `frame_chunk` frames at a time, which changes nothing but the memory (in training they
-        take all at once). `global_attention` takes the place of the model's own for this pass.
+        take all at once). `global_attention` takes the place of the model's own for this pass. With
+        `parallel` images and outputs are those of the frames of this process.
         """
         images = check_images(images, self.config.encoder.patch_size)
         batch, frames = images.shape[:2]
         chunk = batch * frames if self.training else frame_chunk
         layout = self.layout(images)
+        attend = global_attention or self.global_attention
+        if parallel is not None:
+            attend = parallel.attention(attend, self.config.heads)
         patches = self.encoder(images.flatten(0, 1), frame_chunk=chunk, progress=progress)  # (B*N, h*w, C)
-        tokens, density = self.decode(patches, layout, global_attention, progress)  # (B*N, P, 2C)
+        tokens, density = self.decode(patches, layout, attend, progress)  # (B*N, P, 2C)
         del patches
 
         local, logits, poses = [], [], []

@@ -17,6 +17,7 @@ from .attention import GlobalAttention, dense_attention
 from .camera_head import CameraHead, CameraHeadConfig
 from .dense_head import DenseHead, DenseHeadConfig, depth_from_raw, points_from_raw
 from .dinov2 import EncoderConfig
+from .parallel import FrameParallel
 from .progress import Progress
 from .track_head import TrackHead, TrackHeadConfig
 
@@ -82,6 +83,7 @@ class VGGT(nn.Module):
         query_points: Tensor | None = None,
         frame_chunk: int = 8,
         global_attention: GlobalAttention | None = None,
+        parallel: FrameParallel | None = None,
         progress: Progress | None = None,
     ) -> VGGTOutput:
         """Reconstruct B scenes of N frames.
@@ -90,17 +92,21 @@ class VGGT(nn.Module):
         outputs: any of "camera", "depth", "points", "tracks"; tracks need query_points, (B, Q, 2) or (Q, 2), pixels
         (x, y) in the first frame. Encoder and dense heads take `frame_chunk` frames at a time, which changes nothing
         but the memory (in training they take all at once). `global_attention` takes the place of the model's own for
-        this pass, so that one loaded model serves several settings.
+        this pass, so that one loaded model serves several settings. With `parallel` images and outputs are those of
+        the frames of this process; there are no tracks then.
         """
         images, query_points = self._check(images, outputs, query_points)
         if frame_chunk < 1:
             raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
+        if parallel is not None and "tracks" in outputs:
+            raise ValueError("Tracks are not split over several GPUs; leave them out or use one GPU.")
         chunk = images.shape[0] * images.shape[1] if self.training else frame_chunk
         aggregated = self.aggregator(
             images,
             self._layers_for(outputs),
             frame_chunk=chunk,
             global_attention=global_attention,
+            parallel=parallel,
             progress=progress,
         )
         kept = aggregated.kept
@@ -109,7 +115,11 @@ class VGGT(nn.Module):
         if "camera" in outputs:
             _report(progress, "camera")
             with torch.autocast(images.device.type, enabled=False):  # too precise a task for 16 bits, in training too
-                found["pose_passes"] = self.camera_head(kept[self.config.depth - 1][:, :, 0])
+                cameras = kept[self.config.depth - 1][:, :, 0]  # (B, N, 2C)
+                if parallel is None:
+                    found["pose_passes"] = self.camera_head(cameras)
+                else:
+                    found["pose_passes"] = parallel.own_frames(self.camera_head(parallel.all_frames(cameras)), 2)
         del aggregated, kept
         with self._dense_precision(images.device):
             if "tracks" in outputs:

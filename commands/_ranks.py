@@ -1,0 +1,89 @@
+"""The same command once for each GPU, as torchrun would start it, and all of them ended together.
+
+The processes find each other by the environment (RANK, WORLD_SIZE ...), so what runs under torchrun runs here.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import IO
+
+POLL_S = 0.05
+LAST_WORDS_S = 2.0  # how long the others may still say why they fail, when one has failed
+
+
+def run_ranks(command: Sequence[str], ranks: int) -> int:
+    """Run the command `ranks` times at once and wait; its exit code, or that of the first process that fails.
+
+    Then all others are ended, as they are by Ctrl-C. The first process has the terminal; of the others the last line
+    is shown if one of them was the one that failed.
+    """
+    with tempfile.TemporaryFile("w+") as said:
+        processes = start(command, ranks, said)
+        try:
+            code = wait(processes)
+        finally:
+            stop(processes)
+        lines = [] if not code or processes[0].returncode == code else last_words(said)
+    for line in lines:
+        print(line, file=sys.stderr)
+    return code
+
+
+def start(command: Sequence[str], ranks: int, said: IO[str]) -> list[subprocess.Popen]:
+    """The processes; what all but the first one say goes into a file."""
+    shared = {"WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    if sys.platform == "win32":
+        shared["USE_LIBUV"] = 0  # PyTorch is built without it there
+    processes = []
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is answered once, by the one that waits
+    try:
+        for rank in range(ranks):
+            own = {name: str(value) for name, value in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}
+            silent = {"stdout": said, "stderr": said} if rank else {}
+            processes.append(subprocess.Popen(command, env=os.environ | own, **silent))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return processes
+
+
+def wait(processes: list[subprocess.Popen]) -> int:
+    """0 when all are done, or the exit code of the first that fails."""
+    while any(process.poll() is None for process in processes):
+        failed = [process.returncode for process in processes if process.returncode]
+        if failed:
+            until = time.monotonic() + LAST_WORDS_S
+            while processes[0].poll() is None and time.monotonic() < until:
+                time.sleep(POLL_S)
+            return failed[0]
+        time.sleep(POLL_S)
+    return next((process.returncode for process in processes if process.returncode), 0)
+
+
+def stop(processes: list[subprocess.Popen]) -> None:
+    """End those that still run: they may wait for one that is gone."""
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+    for process in processes:
+        process.wait()
+
+
+def last_words(said: IO[str]) -> list[str]:
+    """What a process said about its end: a sentence of ours, or else the last line."""
+    said.seek(0)
+    lines = [line.rstrip() for line in said if line.strip()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return errors[:1] or lines[-1:] or ["error: a process ended without a word; run again with --debug"]
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
