@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
 POLL_S = 0.05
@@ -35,11 +36,38 @@ def run_ranks(command: Sequence[str], ranks: int) -> int:
     return code
 
 
+def among_ranks() -> bool:
+    """True in a process that `run_ranks` or torchrun has started together with others."""
+    told = {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
+    return told and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def own_command(argv: Sequence[str]) -> list[str]:
+    """The words that run a command of ours in another process."""
+    return [sys.executable, str(Path(__file__).resolve().parents[1]), *argv]
+
+
+def check_devices(gpus: int, device: str) -> None:
+    """ValueError if there are not so many GPUs; on a processor any number works."""
+    import torch
+
+    from ..nodes.load_model import choose_device
+
+    chosen = choose_device(device)
+    if gpus < 1:
+        raise ValueError(f"--gpus must be at least 1, got {gpus}.")
+    if chosen.type == "mps" or chosen.index is not None:
+        raise ValueError(f"--gpus {gpus} uses the first {gpus} CUDA GPUs, not {device!r}; leave --device out.")
+    if chosen.type == "cuda" and gpus > torch.cuda.device_count():
+        raise ValueError(f"--gpus {gpus} is more than the {torch.cuda.device_count()} GPUs that PyTorch sees here.")
+
+
 def start(command: Sequence[str], ranks: int, said: IO[str]) -> list[subprocess.Popen]:
     """The processes; what all but the first one say goes into a file."""
     shared = {"WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     if sys.platform == "win32":
         shared["USE_LIBUV"] = 0  # PyTorch is built without it there
+    shared["OMP_NUM_THREADS"] = max(1, (os.cpu_count() or 1) // ranks)
     processes = []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is answered once, by the one that waits
     try:

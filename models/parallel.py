@@ -23,6 +23,7 @@ from .attention import GlobalAttention, Heads, TokenLayout
 
 GATHERED_AT_ONCE_BYTES = 2**28  # of results on their way to the host
 FRAME_AXES = {"pose_passes": 2}  # fields of outputs are (B, N, ...), but for these; density has no frames
+Array = TypeVar("Array")  # a tensor or a numpy array
 Output = TypeVar("Output")
 
 
@@ -58,14 +59,15 @@ class FrameParallel:
     def has_first_frame(self) -> bool:
         return self.rank == 0
 
-    def own_frames(self, x: Tensor, dim: int = 1) -> Tensor:
-        """The part of a tensor of all frames that belongs to this process, a view."""
-        return x.narrow(dim, self.start, self.count)
+    def own_frames(self, x: Array, dim: int = 1) -> Array:
+        """The part of a tensor or array of all frames that belongs to this process, a view."""
+        return x[(slice(None),) * dim + (slice(self.start, self.start + self.count),)]
 
     def attention(self, attend: GlobalAttention, heads: int) -> "SplitAttention":
         """The same attention for queries, keys and values of this process' frames only."""
         if heads % self.ranks:
-            raise ValueError(f"{heads} heads of attention cannot be split over {self.ranks} GPUs; take a divisor.")
+            fitting = ", ".join(str(ranks) for ranks in range(1, heads + 1) if heads % ranks == 0)
+            raise ValueError(f"{heads} heads of attention cannot be split over {self.ranks} GPUs; take {fitting}.")
         share = heads // self.ranks
         return SplitAttention(self, attend, Heads(self.rank * share, share, heads, self.add_up))
 
@@ -74,6 +76,11 @@ class FrameParallel:
         x = x.clone()
         dist.all_reduce(x, group=self.group)
         return x
+
+    def largest(self, number: int) -> int:
+        """The largest of one number of each process."""
+        found = torch.tensor([number], device=message_device(self.group))
+        return max(int(each) for each in self._all(found))
 
     def all_frames(self, x: Tensor) -> Tensor:
         """(B, n, ...) of this process' frames -> (B, N, ...) of all, on every process."""
@@ -144,6 +151,11 @@ class FrameParallel:
         return parts
 
 
+def is_first() -> bool:
+    """True in the first of several processes, and where there is only one."""
+    return not dist.is_available() or not dist.is_initialized() or dist.get_rank() == 0
+
+
 @contextmanager
 def process_group(device: torch.device) -> Iterator[torch.device]:
     """Inside, this process is one of those that torchrun started together; gives the device that is its own."""
@@ -178,7 +190,6 @@ class SplitAttention:
         wanted = getattr(self.attend, "patch_order", None)
         return None if wanted is None else wanted(self.whole(layout), device)
 
-    @torch.compiler.disable
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int
     ) -> tuple[Tensor, Tensor | None]:
