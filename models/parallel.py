@@ -3,7 +3,7 @@
 Every process of a torch.distributed group holds the whole model and some consecutive frames. Encoder, frame blocks and
 dense heads know nothing of it. Before a global layer the queries, keys and values of a process' frames and all heads
 are exchanged for those of all frames and some heads, afterwards the outputs go the way back, so any attention function
-sees whole sequences. `ranks.py` starts the processes.
+sees whole sequences. The processes are started by torchrun, or by the option --gpus of a command.
 
     parallel = FrameParallel(len(images))                       # in each process, on the same images
     output = model(parallel.own_frames(images, 0), parallel=parallel)
@@ -35,7 +35,7 @@ class FrameParallel:
 
     def __init__(self, frames: int, group: "dist.ProcessGroup | None" = None) -> None:
         if not dist.is_available() or not dist.is_initialized():
-            raise ValueError("Several GPUs need torch.distributed; start the work with run_ranks or torchrun.")
+            raise ValueError("Several GPUs need torch.distributed; start the program with torchrun.")
         self.group = group
         self.rank, self.ranks = dist.get_rank(group), dist.get_world_size(group)
         if frames < self.ranks:
@@ -112,37 +112,19 @@ class FrameParallel:
         return replace(output, **whole) if self.rank == 0 else None
 
     def _to_host(self, part: Tensor, dim: int) -> Tensor | None:
-        """One tensor of all frames, some frames of one process at a time."""
-        frame_bytes = part.numel() // self.count * part.element_size()
-        at_once = max(1, GATHERED_AT_ONCE_BYTES // frame_bytes)
-        shape = (*part.shape[:dim], self.frames, *part.shape[dim + 1 :])
-        whole = torch.empty(shape, dtype=part.dtype) if self.rank == 0 else None
-        place = 0
-        for rank, count in enumerate(self.counts):
-            for start in range(0, count, at_once):
-                length = min(at_once, count - start)
-                piece = part.narrow(dim, start, length) if rank == self.rank else None
-                piece = self._to_first(piece, rank, (*part.shape[:dim], length, *part.shape[dim + 1 :]), part)
-                if whole is not None:
-                    whole.narrow(dim, place + start, length).copy_(piece)
-            place += count
-        return whole
-
-    def _to_first(self, piece: Tensor | None, rank: int, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
-        """A piece that the process `rank` has, on the first one."""
-        if rank == 0 or self.rank not in (0, rank):
-            return piece
-        device = message_device(self.group)
-        if self.rank == rank:
-            dist.send(piece.to(device).contiguous(), self._global(0), group=self.group)
-            return None
-        piece = torch.empty(shape, dtype=like.dtype, device=device)
-        dist.recv(piece, self._global(rank), group=self.group)
-        return piece
-
-    def _global(self, rank: int) -> int:
-        """The number of a process of the group among all processes."""
-        return rank if self.group is None else dist.get_global_rank(self.group, rank)
+        """One tensor of all frames on the first process' host, some frames of every process at a time."""
+        part = part.movedim(dim, 0)  # (n, ...)
+        is_first, device = self.rank == 0, message_device(self.group)
+        whole = torch.empty(self.frames, *part.shape[1:], dtype=part.dtype) if is_first else None
+        at_once = max(1, GATHERED_AT_ONCE_BYTES // (self.ranks * part[0].numel() * part.element_size()))
+        for start in range(0, max(self.counts), at_once):
+            lengths = [min(max(count - start, 0), at_once) for count in self.counts]
+            sent, received = [lengths[self.rank]] + [0] * (self.ranks - 1), lengths if is_first else [0] * self.ranks
+            pieces = self.exchange(part[start : start + at_once].to(device).contiguous(), sent, received)
+            if whole is not None:
+                for own, piece in zip(whole.split(self.counts), pieces.split(lengths), strict=True):
+                    own[start : start + len(piece)] = piece
+        return None if whole is None else whole.movedim(0, dim).contiguous()
 
     def _all(self, x: Tensor) -> list[Tensor]:
         """What every process gives, in their order; equal shapes."""
@@ -187,8 +169,8 @@ class SplitAttention:
 
     def patch_order(self, layout: TokenLayout, device: torch.device) -> tuple[Tensor, Tensor] | None:
         """What the attention itself asks for, seen with all frames."""
-        wanted = getattr(self.attend, "patch_order", None)
-        return None if wanted is None else wanted(self.whole(layout), device)
+        wanted, layout = getattr(self.attend, "patch_order", None), self.whole(layout)
+        return None if wanted is None else wanted(layout, device)
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
@@ -20,6 +21,7 @@ from manyview.models.dense_head import DenseHeadConfig  # noqa: E402
 from manyview.models.dinov2 import EncoderConfig  # noqa: E402
 from manyview.models.pi3 import Pi3, Pi3Config  # noqa: E402
 from manyview.models.sparse import BlockSparse, SparsityConfig, select  # noqa: E402
+from manyview.models.track_head import TrackHeadConfig  # noqa: E402
 from manyview.models.vggt import VGGT, VGGTConfig  # noqa: E402
 
 ENCODER = EncoderConfig(width=48, depth=1, heads=2, image_size=70, stem_channels=(8, 8))
@@ -37,6 +39,9 @@ VGGT_TINY = VGGTConfig(
 PI3_TINY = Pi3Config(
     encoder=ENCODER, depth=4, heads=6, layer_scale=0.5, head_width=32, head_heads=2, head_depth=1, camera_width=32
 )
+TRACKS = TrackHeadConfig(
+    features=16, channels=(8, 8, 8, 8), corr_levels=2, width=32, heads=2, depth=1, virtual_points=4
+)
 PAPER = SparsityConfig(rho=0.5, query_block=8, key_block=4)
 OURS = SparsityConfig(
     method="manyview", rho=0.6, query_block=8, key_block=4, score_block=2, centroid_block=8, pooling="spread"
@@ -53,6 +58,9 @@ SPARSITIES = {
 }
 
 
+LARGER = {"vggt": {2: 5.0, 4: 2.0}, "pi3": {2: 1.8}}  # by the number of a weight's axes
+
+
 @dataclass(frozen=True)
 class Case:
     """One pass of one model."""
@@ -63,18 +71,23 @@ class Case:
     batch: int = 1
     sampled: bool = False  # the histogram takes only some query blocks, other ones for other heads
     masked: bool = False
+    dtype: torch.dtype = torch.float32  # of all but VGGT's heads
 
     def attention(self) -> Any:
         config = SPARSITIES[self.sparsity]
         if config is None:
             return dense_attention
-        mask = torch.rand(self.frames, 3, 4, generator=torch.Generator().manual_seed(2)) > 0.3
+        mask = torch.rand(self.frames, 3, 4, generator=torch.Generator().manual_seed(2)) > 0.8
         return BlockSparse(config, "torch", mask if self.masked else None)
 
     def run(self, part: Callable | None = None) -> Any:
         """The output; `part` makes images that of one process, and says how they are split."""
         torch.manual_seed(0)
         model = VGGT(VGGT_TINY).eval() if self.family == "vggt" else Pi3(PI3_TINY).eval()
+        with torch.no_grad():
+            for weight in model.parameters():  # larger ones, so that it matters what attention does
+                weight.mul_(LARGER[self.family].get(weight.dim(), 1.0))
+        (model.aggregator if self.family == "vggt" else model).to(self.dtype)
         images = torch.rand(self.batch, self.frames, 3, 42, 56, generator=torch.Generator().manual_seed(1))
         options = {"outputs": ("camera", "depth", "points")} if self.family == "vggt" else {}
         if part is not None:
@@ -100,22 +113,57 @@ CASES = {
     "vggt-ours-few": Case("vggt", "ours-few", frames=7),
     "vggt-ours-sampled": Case("vggt", "ours", frames=7, sampled=True),
     "vggt-ours-masked": Case("vggt", "ours", masked=True),
+    "vggt-ours-bfloat16": Case("vggt", "ours", dtype=torch.bfloat16),
     "pi3-dense-batch": Case("pi3", "dense", batch=2),
     "pi3-paper": Case("pi3", "paper"),
     "pi3-ours": Case("pi3", "ours"),
 }
 
 
+RANKS = (2, 3)
+
+
 def main(folder: Path) -> None:
-    """All cases in one of several processes; the first one writes."""
+    """All cases, over the first two of three processes and over all of them; the first process writes."""
     torch.set_num_threads(1)
-    outputs = {}
-    with parallel.process_group(torch.device("cpu")):
-        for name, case in CASES.items():
-            part = parallel.FrameParallel(case.frames)
-            outputs[name] = part.gather(case.run(part))
-    if outputs["vggt-dense"] is not None:
-        torch.save({name: vars(output) for name, output in outputs.items()}, folder / "outputs.pt")
+    parallel.GATHERED_AT_ONCE_BYTES = 60_000  # results come in several pieces, the last ones of some processes only
+    with parallel.process_group(torch.device("cpu")) as device:
+        for ranks in RANKS:
+            group = dist.new_group(list(range(ranks)))
+            if dist.get_rank() >= ranks:
+                continue
+            outputs = {}
+            for name, case in CASES.items():
+                part = parallel.FrameParallel(case.frames, group)
+                outputs[name] = part.gather(case.run(part))
+            found = {"device": str(device), "largest": part.largest(10 + dist.get_rank()), "refused": refused(group)}
+            if parallel.is_first():
+                found["outputs"] = {name: vars(output) for name, output in outputs.items()}
+                torch.save(found, folder / f"{ranks}.pt")
+            elif any(output is not None for output in outputs.values()):
+                raise RuntimeError("Only the first process may have results.")
+
+
+def refused(group: dist.ProcessGroup) -> list[str]:
+    """What is said about wrong use."""
+    part = parallel.FrameParallel(5, group)
+    images = torch.rand(1, 5, 3, 28, 42)
+    tracker, pi3 = VGGT(replace(VGGT_TINY, track=TRACKS)), Pi3(PI3_TINY)
+    wrong = [
+        lambda: parallel.FrameParallel(1, group),
+        lambda: part.attention(dense_attention, 5 * part.ranks + 1),
+        lambda: pi3.eval()(images, parallel=part),
+        lambda: tracker(part.own_frames(images), outputs=("tracks",), query_points=torch.rand(1, 2), parallel=part),
+        lambda: pi3.train()(part.own_frames(images), parallel=part),
+    ]
+    said = []
+    for call in wrong:
+        try:
+            call()
+            said.append("nothing")
+        except ValueError as error:
+            said.append(str(error))
+    return said
 
 
 if __name__ == "__main__":
