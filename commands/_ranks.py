@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +25,7 @@ def run_ranks(command: Sequence[str], ranks: int) -> int:
     Then all others are ended, as they are by Ctrl-C. The first process has the terminal; of the others the last line
     is shown if one of them was the one that failed.
     """
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as said, ended_by_sigterm():
         processes = start(command, ranks, said)
         try:
             code = wait(processes)
@@ -34,6 +35,16 @@ def run_ranks(command: Sequence[str], ranks: int) -> int:
     for line in lines:
         print(line, file=sys.stderr)
     return code
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM, as batch systems send it, ends this process by an exception, so that it can end others."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def among_ranks() -> bool:
@@ -82,15 +93,14 @@ def start(command: Sequence[str], ranks: int, said: IO[str]) -> list[subprocess.
 
 def wait(processes: list[subprocess.Popen]) -> int:
     """0 when all are done, or the exit code of the first that fails."""
-    while any(process.poll() is None for process in processes):
-        failed = [process.returncode for process in processes if process.returncode]
-        if failed:
+    while None in (codes := [process.poll() for process in processes]):
+        if failed := [code for code in codes if code]:
             until = time.monotonic() + LAST_WORDS_S
             while processes[0].poll() is None and time.monotonic() < until:
                 time.sleep(POLL_S)
             return failed[0]
         time.sleep(POLL_S)
-    return next((process.returncode for process in processes if process.returncode), 0)
+    return next((code for code in codes if code), 0)
 
 
 def stop(processes: list[subprocess.Popen]) -> None:
