@@ -143,6 +143,8 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
     """Inside, this process is one of those that torchrun started together; gives the device that is its own."""
     if not dist.is_available():
         raise ValueError("This PyTorch comes without torch.distributed, which several GPUs need; use one GPU.")
+    if device.type not in ("cuda", "cpu"):
+        raise ValueError(f"Several processes work on CUDA GPUs or on the CPU, not on {device.type!r}; use one process.")
     if device.type == "cuda" and not dist.is_nccl_available():
         raise ValueError("Several GPUs need NCCL, which this PyTorch lacks (it is for Linux only); use one GPU.")
     if device.type == "cuda":

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from manyview.commands._ranks import run_ranks
-from manyview.models.parallel import FrameParallel, is_first, split
+from manyview.models.parallel import FrameParallel, is_first, process_group, split
 
 FILE = Path(__file__).with_name("parallel_cases.py")
 _spec = importlib.util.spec_from_file_location("manyview_tests_parallel_cases", FILE)
@@ -92,6 +92,21 @@ def test_needs_a_group():
     with pytest.raises(ValueError, match="torchrun"):
         FrameParallel(4)
     assert is_first()
+
+
+@pytest.mark.parametrize(
+    ("device", "lacking", "message"),
+    [
+        ("cuda", "is_nccl_available", "need NCCL, which this PyTorch lacks"),
+        ("cpu", "is_available", "without torch.distributed"),
+        ("mps", None, "not on 'mps'"),
+    ],
+)
+def test_what_a_build_lacks_is_said(monkeypatch, device, lacking, message):
+    if lacking is not None:
+        monkeypatch.setattr(torch.distributed, lacking, lambda: False)
+    with pytest.raises(ValueError, match=message), process_group(torch.device(device)):
+        pass
 
 
 @pytest.mark.parametrize(("frames", "ranks", "counts"), [(7, 3, [3, 2, 2]), (6, 3, [2, 2, 2]), (5, 4, [2, 1, 1, 1])])
