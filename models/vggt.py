@@ -115,11 +115,7 @@ class VGGT(nn.Module):
         if "camera" in outputs:
             _report(progress, "camera")
             with torch.autocast(images.device.type, enabled=False):  # too precise a task for 16 bits, in training too
-                cameras = kept[self.config.depth - 1][:, :, 0]  # (B, N, 2C)
-                if parallel is None:
-                    found["pose_passes"] = self.camera_head(cameras)
-                else:
-                    found["pose_passes"] = parallel.own_frames(self.camera_head(parallel.all_frames(cameras)), 2)
+                found["pose_passes"] = self.cameras(kept[self.config.depth - 1][:, :, 0], parallel)
         del aggregated, kept
         with self._dense_precision(images.device):
             if "tracks" in outputs:
@@ -135,6 +131,12 @@ class VGGT(nn.Module):
                 points = self._dense(self.point_head, points_from_raw, dense_tokens, images, chunk, "points", progress)
                 found["world_points"], found["world_points_confidence"] = points
         return VGGTOutput(**found)
+
+    def cameras(self, tokens: Tensor, parallel: FrameParallel | None) -> Tensor:
+        """Camera tokens (B, N, 2C) -> poses (passes, B, N, 9)."""
+        if parallel is None:
+            return self.camera_head(tokens)
+        return parallel.own_frames(self.camera_head(parallel.all_frames(tokens)), 2)
 
     def _dense(
         self,
