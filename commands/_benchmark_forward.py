@@ -31,6 +31,13 @@ def add_forward_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--backend", default="auto", help="of sparse attention: auto, triton, torch ... (default: auto)")
     group.add_argument("--frame-chunk", type=int, metavar="N", help="frames that encoder and heads take at a time")
     group.add_argument(
+        "--heads-in",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="number format of VGGT's depth and point heads beside the weights' (default: float32, as published)",
+    )
+    group.add_argument("--offload", action="store_true", help="images and results lie in the processor's memory")
+    group.add_argument(
         "--peers",
         nargs="+",
         default=[],
@@ -164,8 +171,18 @@ class ForwardBenchmark:
         arguments, choice = self.arguments, self.settings[name]
         if self.loaded is None:
             self.loaded = open_model(arguments.model, arguments.precision, arguments.device)
+        import torch
+
+        half = None if arguments.heads_in == "float32" else getattr(torch, arguments.heads_in)
         return OurForward(
-            self.loaded, name, choice, self.outputs, backend=arguments.backend, frame_chunk=arguments.frame_chunk
+            self.loaded,
+            name,
+            choice,
+            self.outputs,
+            backend=arguments.backend,
+            frame_chunk=arguments.frame_chunk,
+            head_dtype=half,
+            offload=arguments.offload,
         )
 
     def _peer_makers(self) -> list[Any]:

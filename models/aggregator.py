@@ -1,7 +1,8 @@
 """VGGT's aggregator: image tokens, refined inside each frame and over all frames in turn (VGGT, section 3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from .attention import GlobalAttention, TokenLayout, dense_attention, patch_order
 from .dinov2 import EncoderConfig, VisionTransformer
 from .layers import Block, initialise_token
+from .lean import may_overwrite
 from .parallel import FrameParallel
 from .progress import Progress
 from .rope import rope_table
@@ -34,12 +36,36 @@ class AggregatorConfig:
 class AggregatorOutput:
     """What the heads read.
 
-    kept: layer -> (B, N, P, 2C), [tokens after the frame block | tokens after the global block].
+    kept: layer -> (B, N, P, 2C), [tokens after the frame block | tokens after the global block], or what `take` gave.
     density: (layers, B, heads), the share of pairs that global attention computed; None if all of it was dense.
     """
 
-    kept: dict[int, Tensor]
+    kept: dict[int, Any]
     density: Tensor | None
+
+
+@dataclass(frozen=True)
+class LayerTokens:
+    """Tokens after a frame block and after the global block behind it, (B, N, P, C) each, in the attention's order.
+
+    They hold until the next layer begins: without gradients it changes them in place.
+    """
+
+    inside: Tensor
+    across: Tensor
+    back: Tensor | None  # puts the tokens of a frame back into their own order, (P,); None: they are
+
+    def joined(self, first: int = 0, end: int | None = None) -> Tensor:
+        """[inside | across] of the frames first..end - 1 of every scene, in their own order, (B, n, P, 2C)."""
+        both = torch.cat([self.inside[:, first:end], self.across[:, first:end]], dim=-1)
+        return both if self.back is None else both[:, :, self.back]
+
+    def special(self, number: int) -> Tensor:
+        """One special token of every frame, (B, N, 2C)."""
+        return torch.cat([self.inside[:, :, number], self.across[:, :, number]], dim=-1)
+
+
+Take = Callable[[int, LayerTokens], Any]
 
 
 class Aggregator(nn.Module):
@@ -79,12 +105,15 @@ class Aggregator(nn.Module):
         global_attention: GlobalAttention | None = None,
         parallel: FrameParallel | None = None,
         progress: Progress | None = None,
+        take: Take | None = None,
     ) -> AggregatorOutput:
         """Images (B, N, 3, H, W) through all layers; only those in `keep` stay.
 
         `patch_tokens` from `encode` save encoding again; the images then only give the size. `global_attention` takes
-        the place of the model's own for this pass. With `parallel` the images are the frames of this process.
+        the place of the model's own for this pass. `take` (layer, tokens) gives what is to be kept of a layer, as soon
+        as it is ready: by default all its tokens. With `parallel` the images are the frames of this process.
         """
+        take = take or (lambda layer, tokens: tokens.joined())
         attend = global_attention or self.global_attention
         if parallel is not None:
             attend = parallel.attention(attend, self.config.heads)
@@ -98,23 +127,25 @@ class Aggregator(nn.Module):
         order = patch_order(attend, layout, tokens.device)
         if order is not None:  # once for all layers; what is kept goes back
             tokens, rope, layout = tokens[:, :, order[0]], rope.take(order[0]), replace(layout, arranged=True)
-        rope_all = rope.repeat(frames)
+        tokens = tokens.contiguous()
+        overwrite = may_overwrite()
 
         kept: dict[int, Tensor] = {}
         densities: list[Tensor | None] = []
         for layer, (frame_block, global_block) in enumerate(zip(self.frame_blocks, self.global_blocks, strict=True)):
             if progress is not None:
                 progress("aggregator", 2 * layer, 2 * len(self.frame_blocks))
-            inside, _ = frame_block(tokens.flatten(0, 1), rope)  # (B*N, P, C)
+            inside, _ = frame_block(tokens.flatten(0, 1), rope, overwrite=True)  # (B*N, P, C)
             inside = inside.unflatten(0, (batch, frames))
             if progress is not None:
                 progress("aggregator", 2 * layer + 1, 2 * len(self.frame_blocks))
-            across, density = global_block(inside.flatten(1, 2), rope_all, attend, layout, layer)
+            before = inside.clone() if overwrite and layer in keep else inside
+            across, density = global_block(inside.flatten(1, 2), rope, attend, layout, layer, overwrite=True)
             tokens = across.unflatten(1, (frames, -1))
             densities.append(density)
             if layer in keep:
-                both = torch.cat([inside, tokens], dim=-1)
-                kept[layer] = both if order is None else both[:, :, order[1]]
+                kept[layer] = take(layer, LayerTokens(before, tokens, None if order is None else order[1]))
+            del inside, before, across
         return AggregatorOutput(kept, stack_densities(densities))
 
     def add_special_tokens(self, patch_tokens: Tensor, has_first: bool = True) -> Tensor:

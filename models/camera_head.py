@@ -64,7 +64,7 @@ class CameraHead(nn.Module):
         normalised = functional.layer_norm(tokens, tokens.shape[-1:], eps=1e-6)
         x = tokens + gate * (normalised * (1 + scale) + shift)
         for block in self.trunk:
-            x, _ = block(x)  # the cameras of one scene attend to each other
+            x, _ = block(x, overwrite=True)  # the cameras of one scene attend to each other
         return self.pose_branch(self.trunk_norm(x))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .layers import LayerNorm
+from .lean import may_overwrite
 
 POSITION_STRENGTH = 0.1
 
@@ -52,19 +53,33 @@ class DenseHead(nn.Module):
         `output_size` overrides the size of the result, for example to half the image. Without outputs the result is
         (M, features, H, W).
         """
+        maps = [self.project(number, tokens, image_size) for number, tokens in enumerate(kept)]
+        return self.predict(maps, image_size, output_size)
+
+    def project(self, number: int, tokens: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """What of one of the four layers matters: patch tokens (M, h*w, 2C) -> map (M, channels, h, w).
+
+        A fraction of the tokens' memory, so it is made as soon as the layer is ready.
+        """
+        grid = (image_size[0] // self.patch_size, image_size[1] // self.patch_size)
+        return self.projects[number](self.norm(tokens).transpose(1, 2).unflatten(2, grid))
+
+    def predict(
+        self, maps: Sequence[Tensor], image_size: tuple[int, int], output_size: tuple[int, int] | None = None
+    ) -> Tensor:
+        """The rest of the head, from what `project` gave."""
         height, width = image_size
-        grid = (height // self.patch_size, width // self.patch_size)
-        maps = []
-        for tokens, project, resize in zip(kept, self.projects, self.resize_layers, strict=True):
-            x = project(self.norm(tokens).transpose(1, 2).unflatten(2, grid))  # (M, channels, h, w)
+        resized = []
+        for x, resize in zip(maps, self.resize_layers, strict=True):
             if self.position_maps:
                 x = add_position_map(x, width / height)
-            maps.append(resize(x))  # (M, channels, 4h, 4w), (2h, 2w), (h, w), (h/2, w/2) rounded up
-        fused = self.scratch.fuse(maps)  # (M, features or half of them, 8h, 8w)
+            resized.append(resize(x))  # (M, channels, 4h, 4w), (2h, 2w), (h, w), (h/2, w/2) rounded up
+        fused = self.scratch.fuse(resized)  # (M, features or half of them, 8h, 8w)
+        del resized
         x = functional.interpolate(fused, size=output_size or image_size, mode="bilinear", align_corners=True)
         if not self.position_maps:
             return x
-        return self.scratch.output_conv2(add_position_map(x, width / height))
+        return self.scratch.outputs(add_position_map(x, width / height, overwrite=True))
 
 
 class Fusion(nn.Module):
@@ -88,6 +103,13 @@ class Fusion(nn.Module):
                 nn.ReLU(),
                 nn.Conv2d(config.hidden, outputs, kernel_size=1),
             )
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Full-size features (M, last, H, W) -> raw maps; the last layer always in the precision of its weights."""
+        first, rectify, last = self.output_conv2
+        x = rectify(first(x))
+        with torch.autocast(x.device.type, enabled=False):
+            return last(x.to(last.weight.dtype))
 
     def fuse(self, maps: Sequence[Tensor]) -> Tensor:
         """Maps at 4h, 2h, h and h/2 -> (M, last, 8h, 8w)."""
@@ -128,15 +150,20 @@ class ResidualUnit(nn.Module):
         return self.conv2(functional.relu(self.conv1(rectified))) + rectified
 
 
-def add_position_map(x: Tensor, aspect: float) -> Tensor:
+def add_position_map(x: Tensor, aspect: float, *, overwrite: bool = False) -> Tensor:
     """Add the sinusoidal map to (M, C, mh, mw): the first half of the channels tells x, the second y.
 
-    `aspect` is W / H of the image, whose corners lie at distance 1 from its centre.
+    `aspect` is W / H of the image, whose corners lie at distance 1 from its centre. `overwrite` allows doing it in
+    place, which happens where no gradients are wanted.
     """
     half = x.shape[1] // 2
     diagonal = (aspect * aspect + 1) ** 0.5
     across = sinusoids(x.shape[3], aspect / diagonal, half, x)  # (C/2, mw)
     down = sinusoids(x.shape[2], 1 / diagonal, half, x)  # (C/2, mh)
+    if overwrite and may_overwrite():
+        x[:, :half].add_(across[:, None, :])
+        x[:, half:].add_(down[:, :, None])
+        return x
     return torch.cat([x[:, :half] + across[:, None, :], x[:, half:] + down[:, :, None]], dim=1)
 
 

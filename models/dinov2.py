@@ -90,19 +90,21 @@ class VisionTransformer(nn.Module):
     def forward(self, images: Tensor, *, frame_chunk: int | None = None, progress: Progress | None = None) -> Tensor:
         """(M, 3, H, W) -> (M, h*w, C).
 
-        Images do not see each other, so `frame_chunk` of them at a time gives the same result in less memory.
+        The images may lie on another device. They do not see each other, so `frame_chunk` of them at a time gives the
+        same result in less memory.
         """
         chunks = []
         for start in range(0, images.shape[0], frame_chunk or images.shape[0]):
             if progress is not None:
                 progress("encoder", start, images.shape[0])
-            chunks.append(self.encode(images[start : start + (frame_chunk or images.shape[0])]))
+            chunk = images[start : start + (frame_chunk or images.shape[0])]
+            chunks.append(self.encode(chunk.to(self.cls_token.device, non_blocking=True)))
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
     def encode(self, images: Tensor) -> Tensor:
         x = self.embed(images)
         for block in self.blocks:
-            x, _ = block(x)
+            x, _ = block(x, overwrite=True)
         return self.norm(x[:, 1 + self.config.registers :])
 
     def embed(self, images: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .attention import GlobalAttention, TokenLayout, dense_attention
+from .lean import may_overwrite, run_block
 from .rope import RopeTable, apply_rope
 
 
@@ -107,8 +108,16 @@ class Block(nn.Module):
         attend: GlobalAttention = dense_attention,
         layout: TokenLayout | None = None,
         layer: int = 0,
+        *,
+        overwrite: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """(B, T, C) -> the same, and the density that `attend` reports (None where it is dense)."""
+        """(B, T, C) -> the same, and the density that `attend` reports (None where it is dense).
+
+        `overwrite` allows the result to take x's place in memory, which happens where no gradients are wanted. `rope`
+        has a row for every token, or those of one frame.
+        """
+        if overwrite and may_overwrite() and x.is_contiguous():
+            return x, run_block(self, x, rope, attend, layout, layer)
         attended, density = self.attn(self.norm1(x), rope, attend, layout, layer)
         x = x + self.ls1(attended)
         x = x + self.ls2(self.mlp(self.norm2(x)))

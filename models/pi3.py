@@ -15,7 +15,9 @@ from torch.nn import functional
 from .aggregator import stack_densities
 from .attention import GlobalAttention, TokenLayout, dense_attention, patch_order
 from .dinov2 import EncoderConfig, VisionTransformer
+from .gathered import Gathered
 from .layers import Block, initialise_token
+from .lean import may_overwrite
 from .parallel import FrameParallel
 from .progress import Progress
 from .rope import RopeTable, rope_table
@@ -96,13 +98,16 @@ class Pi3(nn.Module):
         global_attention: GlobalAttention | None = None,
         parallel: FrameParallel | None = None,
         progress: Progress | None = None,
+        results: str | torch.device | None = None,
     ) -> Pi3Output:
         """Reconstruct B scenes of N frames.
 
-        images: (B, N, 3, H, W) or (N, 3, H, W), RGB in [0, 1], H and W multiples of the patch size.
+        images: (B, N, 3, H, W) or (N, 3, H, W), RGB in [0, 1], H and W multiples of the patch size. They may lie on the
+        CPU while the weights are on a GPU; each is then copied when its turn comes.
         Encoder and heads take `frame_chunk` frames at a time, which changes nothing but the memory (in training they
         take all at once). `global_attention` takes the place of the model's own for this pass. With
         `parallel` images and outputs are those of the frames of this process.
+        results: where the results are collected, such as "cpu" to save the GPU's memory; None leaves them as they are.
         """
         images = check_images(images, self.config.encoder.patch_size)
         batch, frames = images.shape[:2]
@@ -115,18 +120,14 @@ class Pi3(nn.Module):
         tokens, density = self.decode(patches, layout, attend, progress)  # (B*N, P, 2C)
         del patches
 
-        local, logits, poses = [], [], []
+        gathered = Gathered(batch * frames, results)
         for start in range(0, batch * frames, chunk):
             if progress is not None:
                 progress("heads", start, batch * frames)
-            found = self.heads(tokens[start : start + chunk], layout)
-            for kept, result in zip((local, logits, poses), found, strict=True):
-                kept.append(result)
-        camera_to_world = torch.cat(poses)
-        local_points = torch.cat(local)  # (B*N, H, W, 3)
-        points = transform_points(camera_to_world, local_points)
-        whole = (points, local_points, torch.cat(logits), camera_to_world)
-        return Pi3Output(*(result.unflatten(0, (batch, frames)) for result in whole), density)
+            local_points, logits, camera_to_world = self.heads(joined(tokens, start, start + chunk), layout)
+            points = transform_points(camera_to_world, local_points)
+            gathered.add((points, local_points, logits, camera_to_world))
+        return Pi3Output(*(result.unflatten(0, (batch, frames)) for result in gathered.all()), density)
 
     def layout(self, images: Tensor) -> TokenLayout:
         """Registers and patches of images (B, N, 3, H, W)."""
@@ -140,8 +141,12 @@ class Pi3(nn.Module):
         layout: TokenLayout,
         attend: GlobalAttention | None = None,
         progress: Progress | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Patch tokens (B*N, h*w, C) -> [last frame block | last global block], (B*N, P, 2C), and the density."""
+    ) -> tuple[tuple[Tensor, Tensor, Tensor | None], Tensor | None]:
+        """Patch tokens (B*N, h*w, C) -> the tokens that `joined` puts together, and the density.
+
+        They are those after the last frame block and after the last global block, (B*N, P, C) each, and what brings
+        the tokens of a frame back into their own order, (P,) or None.
+        """
         attend = attend or self.global_attention
         dtype = torch.promote_types(patches.dtype, torch.float32)  # of the residual stream
         registers = self.register_token[0].to(dtype).expand(patches.shape[0], -1, -1)
@@ -150,21 +155,22 @@ class Pi3(nn.Module):
         order = patch_order(attend, layout, tokens.device)
         if order is not None:  # once for all layers
             tokens, rope, layout = tokens[:, order[0]], rope.take(order[0]), replace(layout, arranged=True)
-        rope_all = rope.repeat(layout.frames)
         densities = []
+        tokens = tokens.contiguous()
         inside = tokens
         for layer in range(self.config.depth // 2):
             if progress is not None:
                 progress("decoder", 2 * layer, self.config.depth)
-            inside, _ = self.decoder[2 * layer](tokens, rope)
+            inside, _ = self.decoder[2 * layer](tokens, rope, overwrite=True)
             if progress is not None:
                 progress("decoder", 2 * layer + 1, self.config.depth)
             across = inside.unflatten(0, (-1, layout.frames)).flatten(1, 2)  # (B, N*P, C)
-            across, density = self.decoder[2 * layer + 1](across, rope_all, attend, layout, layer)
+            if layer == self.config.depth // 2 - 1 and may_overwrite():
+                inside = inside.clone()
+            across, density = self.decoder[2 * layer + 1](across, rope, attend, layout, layer, overwrite=True)
             tokens = across.unflatten(1, (layout.frames, -1)).flatten(0, 1)
             densities.append(density)
-        both = torch.cat([inside, tokens], dim=-1)
-        return both if order is None else both[:, order[1]], stack_densities(densities)
+        return (inside, tokens, None if order is None else order[1]), stack_densities(densities)
 
     def heads(self, tokens: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor, Tensor]:
         """(M, P, 2C) -> local points (M, H, W, 3), confidence logits (M, H, W), camera to world (M, 4, 4)."""
@@ -180,6 +186,13 @@ class Pi3(nn.Module):
     def _head_precision(self, device: torch.device) -> torch.autocast | nullcontext:
         """The last layers run in the precision of their weights; in training the caller's autocast stays."""
         return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
+
+
+def joined(tokens: tuple[Tensor, Tensor, Tensor | None], first: int, end: int) -> Tensor:
+    """[last frame block | last global block] of the frames first..end - 1 of all scenes, (n, P, 2C), from `decode`."""
+    inside, across, back = tokens
+    both = torch.cat([inside[first:end], across[first:end]], dim=-1)
+    return both if back is None else both[:, back]
 
 
 class HeadDecoder(nn.Module):
@@ -198,7 +211,7 @@ class HeadDecoder(nn.Module):
         """(M, P, 2C) -> patch tokens (M, h*w, outputs)."""
         x = self.projects(tokens.to(self.projects.weight.dtype)).to(tokens.dtype)
         for block in self.blocks:
-            x, _ = block(x, rope)
+            x, _ = block(x, rope, overwrite=True)
         return self.linear_out(x[:, layout.special :].to(self.linear_out.weight.dtype))
 
 

@@ -16,10 +16,6 @@ class RopeTable(NamedTuple):
     cos: Tensor
     sin: Tensor
 
-    def repeat(self, frames: int) -> "RopeTable":
-        """The table for so many frames one after another; a position says nothing about the frame."""
-        return RopeTable(self.cos.repeat(frames, 1, 1), self.sin.repeat(frames, 1, 1))
-
     def take(self, order: Tensor) -> "RopeTable":
         """The table for tokens in another order (T,)."""
         return RopeTable(self.cos[order], self.sin[order])
@@ -43,10 +39,12 @@ def rope_at(positions: Tensor, head_width: int, dtype: torch.dtype) -> RopeTable
 
 
 def apply_rope(vectors: Tensor, table: RopeTable) -> Tensor:
-    """Turn the T vectors of (B, heads, T, head width); computed in the table's type.
+    """Turn the vectors of (B, heads, T, head width); computed in the table's type.
 
+    The table has T rows, or those of one frame, which hold for every frame: a position says nothing about the frame.
     Inside each half, element k is paired with element k + head width / 4.
     """
-    first, second = vectors.unflatten(-1, (2, 2, -1)).unbind(-2)  # (B, heads, T, axis, head width / 4) each
-    turned = (first * table.cos - second * table.sin, second * table.cos + first * table.sin)
-    return torch.stack(turned, dim=-2).flatten(-3)
+    rows = table.cos.shape[0]
+    first, second = vectors.unflatten(2, (-1, rows)).unflatten(-1, (2, 2, -1)).unbind(-2)  # (B, heads, N, P, 2, D / 4)
+    pair = (first * table.cos - second * table.sin, second * table.cos + first * table.sin)
+    return torch.stack(pair, dim=-2).flatten(-3).flatten(2, 3)

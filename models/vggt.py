@@ -5,7 +5,7 @@ world, and the world is the first frame's camera.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ from .attention import GlobalAttention, dense_attention
 from .camera_head import CameraHead, CameraHeadConfig
 from .dense_head import DenseHead, DenseHeadConfig, depth_from_raw, points_from_raw
 from .dinov2 import EncoderConfig
+from .gathered import Gathered
+from .head_inputs import HeadInputs
 from .parallel import FrameParallel
 from .progress import Progress
 from .track_head import TrackHead, TrackHeadConfig
@@ -85,51 +87,68 @@ class VGGT(nn.Module):
         global_attention: GlobalAttention | None = None,
         parallel: FrameParallel | None = None,
         progress: Progress | None = None,
+        head_dtype: torch.dtype | None = None,
+        results: str | torch.device | None = None,
     ) -> VGGTOutput:
         """Reconstruct B scenes of N frames.
 
-        images: (B, N, 3, H, W) or (N, 3, H, W), RGB in [0, 1], H and W multiples of the patch size.
+        images: (B, N, 3, H, W) or (N, 3, H, W), RGB in [0, 1], H and W multiples of the patch size. They may lie on the
+        CPU while the weights are on a GPU; each is then copied when its turn comes.
         outputs: any of "camera", "depth", "points", "tracks"; tracks need query_points, (B, Q, 2) or (Q, 2), pixels
         (x, y) in the first frame. Encoder and dense heads take `frame_chunk` frames at a time, which changes nothing
         but the memory (in training they take all at once). `global_attention` takes the place of the model's own for
         this pass, so that one loaded model serves several settings. With `parallel` images and outputs are those of
         the frames of this process; there are no tracks then.
+        head_dtype: bfloat16 or float16 for the convolutions of the depth and point heads, all but the last layer; None
+        computes them as exactly as their weights. results: where depth and points are collected, such as "cpu" to save
+        the GPU's memory; None leaves them where they are made.
         """
         images, query_points = self._check(images, outputs, query_points)
-        if frame_chunk < 1:
-            raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
+        check_pass_options(frame_chunk, head_dtype)
         if parallel is not None and "tracks" in outputs:
             raise ValueError("Tracks are not split over several GPUs; leave them out or use one GPU.")
+        size = tuple(images.shape[-2:])
+        device = next(self.parameters()).device
         chunk = images.shape[0] * images.shape[1] if self.training else frame_chunk
+        known = {"depth": self.depth_head, "points": self.point_head}
+        inputs = HeadInputs(
+            dense={name: head for name, head in known.items() if name in outputs},
+            kept_layers=self.config.kept_layers,
+            camera_layer=self.config.depth - 1 if "camera" in outputs else None,
+            wants_tracks="tracks" in outputs,
+            special=self.aggregator.special_tokens,
+            image_size=size,
+            frame_chunk=chunk,
+            precision=lambda: self._dense_precision(device, head_dtype),
+        )
         aggregated = self.aggregator(
             images,
-            self._layers_for(outputs),
+            sorted(inputs.layers),
             frame_chunk=chunk,
             global_attention=global_attention,
             parallel=parallel,
             progress=progress,
+            take=inputs.take,
         )
-        kept = aggregated.kept
-        dense_tokens = [kept[layer] for layer in self.config.kept_layers if layer in kept]
         found: dict[str, Any] = {"density": aggregated.density}
         if "camera" in outputs:
             _report(progress, "camera")
-            with torch.autocast(images.device.type, enabled=False):  # too precise a task for 16 bits, in training too
-                found["pose_passes"] = self.cameras(kept[self.config.depth - 1][:, :, 0], parallel)
-        del aggregated, kept
-        with self._dense_precision(images.device):
-            if "tracks" in outputs:
-                _report(progress, "tracks")
-                patches = [tokens[:, :, self.aggregator.special_tokens :] for tokens in dense_tokens]
-                tracked = self.track_head(patches, images.shape[-2:], query_points, frame_chunk=chunk)
-                found["tracks"], found["track_visibility"], found["track_confidence"] = tracked
-                del patches
-            if "depth" in outputs:
-                depth = self._dense(self.depth_head, depth_from_raw, dense_tokens, images, chunk, "depth", progress)
-                found["depth"], found["depth_confidence"] = depth
-            if "points" in outputs:
-                points = self._dense(self.point_head, points_from_raw, dense_tokens, images, chunk, "points", progress)
-                found["world_points"], found["world_points_confidence"] = points
+            with torch.autocast(device.type, enabled=False):  # too precise a task for 16 bits, in training too
+                found["pose_passes"] = self.cameras(inputs.camera_tokens, parallel)
+        if "tracks" in outputs:
+            _report(progress, "tracks")
+            patches = [inputs.track_tokens[number] for number in range(len(self.config.kept_layers))]
+            inputs.track_tokens.clear()
+            with self._dense_precision(device, None):
+                tracked = self.track_head(patches, size, query_points, frame_chunk=chunk)
+            found["tracks"], found["track_visibility"], found["track_confidence"] = tracked
+            del patches
+        if "depth" in outputs:
+            depth = self._dense("depth", depth_from_raw, inputs, images.shape[:2], results, progress)
+            found["depth"], found["depth_confidence"] = depth
+        if "points" in outputs:
+            points = self._dense("points", points_from_raw, inputs, images.shape[:2], results, progress)
+            found["world_points"], found["world_points_confidence"] = points
         return VGGTOutput(**found)
 
     def cameras(self, tokens: Tensor, parallel: FrameParallel | None) -> Tensor:
@@ -140,31 +159,28 @@ class VGGT(nn.Module):
 
     def _dense(
         self,
-        head: DenseHead,
+        name: str,
         activate: Callable[[Tensor], tuple[Tensor, Tensor]],
-        kept: Sequence[Tensor],
-        images: Tensor,
-        chunk: int,
-        stage: str,
+        inputs: HeadInputs,
+        scenes: tuple[int, int],
+        results: str | torch.device | None,
         progress: Progress | None,
     ) -> tuple[Tensor, ...]:
-        """Values and confidence of all frames, (B, N, H, W, ...) each, `chunk` frames at a time."""
-        special = self.aggregator.special_tokens
-        layers = [tokens.flatten(0, 1)[:, special:] for tokens in kept]  # (B*N, h*w, 2C), views
-        total = layers[0].shape[0]
-        maps = []
-        for start in range(0, total, chunk):
-            _report(progress, stage, start, total)
-            maps.append(activate(head([tokens[start : start + chunk] for tokens in layers], images.shape[-2:])))
-        return tuple(torch.cat(parts).unflatten(0, images.shape[:2]) for parts in zip(*maps, strict=True))
+        """Values and confidence of all frames, (B, N, H, W, ...) each, some frames at a time."""
+        head, total = inputs.dense[name], scenes[0] * scenes[1]
+        gathered = Gathered(total, results)
+        for start in range(0, total, inputs.frame_chunk):
+            _report(progress, name, start, total)
+            with inputs.precision():
+                raw = head.predict(inputs.maps_of(name, start, start + inputs.frame_chunk), inputs.image_size)
+                gathered.add(activate(raw))
+        return tuple(x.unflatten(0, scenes) for x in gathered.all())
 
-    def _layers_for(self, outputs: Sequence[str]) -> set[int]:
-        last = {self.config.depth - 1} if "camera" in outputs else set()
-        return last | (set() if set(outputs) <= {"camera"} else set(self.config.kept_layers))
-
-    def _dense_precision(self, device: torch.device) -> torch.autocast | nullcontext:
-        """Dense heads run in the precision of their weights; in training the caller's autocast stays."""
-        return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
+    def _dense_precision(self, device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
+        """Dense heads run in the precision of their weights or in `dtype`; in training the caller's autocast stays."""
+        if self.training:
+            return nullcontext()
+        return torch.autocast(device.type, dtype, enabled=dtype is not None)
 
     def _check(
         self, images: Tensor, outputs: Sequence[str], query_points: Tensor | None
@@ -190,6 +206,14 @@ class VGGT(nn.Module):
         if points.shape[0] != images.shape[0] or points.shape[-1] != 2:
             raise ValueError(f"query_points must be (B, Q, 2) or (Q, 2), got {tuple(query_points.shape)}.")
         return images, points
+
+
+def check_pass_options(frame_chunk: int, head_dtype: torch.dtype | None) -> None:
+    """ValueError if one of them cannot be."""
+    if frame_chunk < 1:
+        raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
+    if head_dtype not in (None, torch.bfloat16, torch.float16):
+        raise ValueError(f"head_dtype must be bfloat16, float16 or None for that of the weights, got {head_dtype}.")
 
 
 def check_images(images: Tensor, patch_size: int) -> Tensor:

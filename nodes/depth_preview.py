@@ -21,7 +21,8 @@ def depth_previews(model: LoadedModel, show: Show) -> Any:
     head = model.model.depth_head if model.family == "vggt" else model.model.point_head
     if head is None:  # a VGGT that knows points only
         return nullcontext()
-    return _watched(head, lambda raw: show(depth_picture(_depth(model.family, raw[-1:])[0])))
+    last = head.scratch.output_conv2[-1] if model.family == "vggt" else head  # VGGT's head runs in two halves
+    return _watched(last, lambda raw: show(depth_picture(_depth(model.family, raw[-1:])[0])))
 
 
 def depth_picture(depth: Tensor) -> np.ndarray:

@@ -41,18 +41,19 @@ def global_blocks(model: VGGT | Pi3) -> list[nn.Module]:
 @contextmanager
 def without_layers(model: VGGT | Pi3, layers: Collection[int]) -> Iterator[None]:
     """Inside the block, these global layers (attention and MLP) hand on what they get."""
-    blocks = global_blocks(model)
-    hooks = [blocks[layer].register_forward_hook(hand_on) for layer in layers]
+    blocks = [global_blocks(model)[layer] for layer in layers]
+    for block in blocks:
+        block.forward = hand_on
     try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        for block in blocks:
+            del block.forward  # that of the instance; the class' own comes back
 
 
-def hand_on(block: nn.Module, arguments: tuple[Any, ...], result: tuple[Any, Any]) -> tuple[Any, Any]:
-    """The block's input in place of its output."""
-    return arguments[0], result[1]
+def hand_on(x: Any, *others: Any, **options: Any) -> tuple[Any, None]:
+    """The block's input as its output."""
+    return x, None
 
 
 class WithoutLayers(ManyViewMethod):

@@ -81,7 +81,8 @@ def fits(contender: Contender, frames: int, size: tuple[int, int], device: torch
     """Whether one pass goes through."""
     good = True
     try:
-        contender.run(noise(frames, size, device))
+        images = noise(frames, size, torch.device("cpu") if contender.offload else device)
+        contender.run(images)
         torch.cuda.synchronize(device)
     except Exception as error:
         if not is_out_of_memory(error):

@@ -24,12 +24,13 @@ class Contender(Protocol):
     """One forward pass that can be timed.
 
     name: of its rows. model: whose modules are the parts. is_dense: all pairs are computed, so time is known to grow
-    with the square of the tokens.
+    with the square of the tokens. offload: its images lie on the CPU.
     """
 
     name: str
     model: nn.Module
     is_dense: bool
+    offload: bool
 
     def about(self) -> dict[str, Any]:
         """What JSON should say of it: code, model, precision, settings."""
@@ -54,7 +55,10 @@ class Contender(Protocol):
 
 
 class OurForward:
-    """A model of ours. sparsity: None is the model's own, dense attention. frame_chunk: None is the model's default."""
+    """A model of ours. sparsity: None is the model's own, dense attention. frame_chunk: None is the model's default.
+
+    head_dtype: of VGGT's dense heads, None for that of their weights. offload: images and results lie on the CPU.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,8 @@ class OurForward:
         *,
         backend: str = "auto",
         frame_chunk: int | None = None,
+        head_dtype: torch.dtype | None = None,
+        offload: bool = False,
     ) -> None:
         self.loaded, self.name, self.sparsity = loaded, label, sparsity
         self.model = loaded.model
@@ -72,12 +78,21 @@ class OurForward:
         self.attention = None if sparsity is None else BlockSparse(sparsity, backend)
         self.options: dict[str, Any] = {} if frame_chunk is None else {"frame_chunk": frame_chunk}
         self.load_options = dict(self.options)
+        self.offload = offload
+        if offload:
+            self.options["results"] = "cpu"
         if loaded.family == "vggt":
-            self.options["outputs"] = tuple(outputs)
+            self.options |= {"outputs": tuple(outputs), "head_dtype": head_dtype}
         self.outputs = tuple(outputs)
 
     def about(self) -> dict[str, Any]:
-        return {"code": "ManyView", "sparsity": None if self.sparsity is None else self.sparsity.to_dict()}
+        head_dtype = self.options.get("head_dtype")
+        return {
+            "code": "ManyView",
+            "sparsity": None if self.sparsity is None else self.sparsity.to_dict(),
+            "heads": None if head_dtype is None else str(head_dtype).removeprefix("torch."),
+            "offload": self.offload,
+        }
 
     def run(self, images: Tensor, clock: PartClock | None = None) -> Any:
         options, attention = dict(self.options), self.attention
@@ -108,6 +123,8 @@ class OurForward:
 
 class PublicForward:
     """Public code out of a checkout, with our weights."""
+
+    offload = False
 
     def __init__(
         self,

@@ -155,6 +155,8 @@ def measure(
     """One number of frames: the first pass, the median of the repeats, memory, parts."""
     weights = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
     images = noise(frames, size, device)
+    if contender.offload:
+        images = images.cpu()
     with measured(device) as first:
         output = contender.run(images)
     density = contender.density(output)
@@ -175,14 +177,16 @@ def measure(
     if work and plan.peak is not None:
         row["least_seconds"] = sum(map(plan.peak.seconds, work.values()))
     if plan.parts and row["seconds"] <= plan.limit_s:
-        row |= measure_parts(contender, images, work, plan.peak)
+        row |= measure_parts(contender, images, device, work, plan.peak)
     return row
 
 
-def measure_parts(contender: Contender, images: Tensor, work: Mapping[str, Work], peak: Peak | None) -> Row:
+def measure_parts(
+    contender: Contender, images: Tensor, device: torch.device, work: Mapping[str, Work], peak: Peak | None
+) -> Row:
     """Seconds of the parts beside their roofline, from a pass of its own; the row stays if that one fails."""
     try:
-        with part_clock(contender.model, images.device) as clock:
+        with part_clock(contender.model, device) as clock:
             output = contender.run(images, clock)
             seconds = clock.seconds()
         del output

@@ -55,7 +55,7 @@ def test_attention_function_sees_turned_queries_and_the_layout():
         return dense_attention(query, key, value)[0], torch.full(query.shape[:2], 0.5)
 
     x = torch.randn(1, 3 * LAYOUT.tokens_per_frame, 32)
-    rope = rope_table(LAYOUT, 16, x.device, x.dtype).repeat(3)
+    rope = rope_table(LAYOUT, 16, x.device, x.dtype)
     out, density = block(x, rope, attend, LAYOUT, 7)
     assert seen["layout"] is LAYOUT and seen["layer"] == 7
     assert seen["query"].shape == seen["key"].shape == seen["value"].shape == (1, 2, 24, 16)
@@ -96,7 +96,7 @@ def test_block_compiles_whole_and_once_for_all_sizes():
     compiled = torch.compile(block, fullgraph=True, dynamic=True, backend=backend)
     for frames, height, width in ((2, 2, 3), (3, 4, 2), (5, 3, 3)):
         layout = TokenLayout(frames, 2, height, width)
-        rope = rope_table(layout, 16, torch.device("cpu"), torch.float32).repeat(frames)
+        rope = rope_table(layout, 16, torch.device("cpu"), torch.float32)
         x = torch.randn(2, frames * layout.tokens_per_frame, 32)
         out, _ = compiled(x, rope, dense_attention, layout, frames)
         torch.testing.assert_close(out, block(x, rope)[0])

@@ -117,7 +117,7 @@ def test_pi3(tiny_pi3_config) -> None:
 class Slow:
     """A contender without a model, whose passes take a second for each frame, and which fails on demand."""
 
-    name, is_dense, model = "slow", True, torch.nn.Module()
+    name, is_dense, offload, model = "slow", True, False, torch.nn.Module()
 
     def __init__(self, error: BaseException | None = None, from_frames: int = 0) -> None:
         self.error, self.from_frames, self.ran = error, from_frames, []

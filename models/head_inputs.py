@@ -1,0 +1,69 @@
+"""What VGGT's heads read from its layers, taken from each as soon as it is ready."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .aggregator import LayerTokens
+from .dense_head import DenseHead
+
+
+@dataclass
+class HeadInputs:
+    """`take` is called by the aggregator; afterwards the fields and `maps_of` hold what the heads ask for.
+
+    dense: the dense heads that are wanted, by name. kept_layers: the four that dense and track heads read.
+    special: special tokens of a frame. precision: makes the context in which dense heads compute.
+    """
+
+    dense: Mapping[str, DenseHead]
+    kept_layers: Sequence[int]
+    camera_layer: int | None  # None: no cameras wanted
+    wants_tracks: bool
+    special: int
+    image_size: tuple[int, int]
+    frame_chunk: int
+    precision: Callable[[], AbstractContextManager]
+    camera_tokens: Tensor | None = None  # (B, N, 2C)
+    track_tokens: dict[int, Tensor] = field(default_factory=dict)  # number of the kept layer -> (B, N, h*w, 2C)
+    maps: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # (head, number) -> (B*N, channels, h, w)
+
+    @property
+    def layers(self) -> set[int]:
+        """The layers to be taken."""
+        reads_maps = self.dense or self.wants_tracks
+        return (set() if self.camera_layer is None else {self.camera_layer}) | set(
+            self.kept_layers if reads_maps else ()
+        )
+
+    def take(self, layer: int, tokens: LayerTokens) -> None:
+        """Take from a layer's tokens what any head needs."""
+        if layer == self.camera_layer:
+            self.camera_tokens = tokens.special(0)
+        for number in (number for number, kept in enumerate(self.kept_layers) if kept == layer):
+            if self.wants_tracks:
+                self.track_tokens[number] = tokens.joined()[:, :, self.special :]
+            if self.dense:
+                self._project(number, tokens)
+
+    def maps_of(self, head: str, first: int, end: int) -> list[Tensor]:
+        """The four maps of the frames first..end - 1 of all scenes, one scene after the other."""
+        return [self.maps[head, number][first:end] for number in range(len(self.kept_layers))]
+
+    def _project(self, number: int, tokens: LayerTokens) -> None:
+        """Tokens of some frames at a time to the maps of each head: those have fewer channels, and tokens are many."""
+        frames = tokens.inside.shape[1]
+        pieces: dict[str, list[Tensor]] = {name: [] for name in self.dense}
+        for first in range(0, frames, self.frame_chunk):
+            both = tokens.joined(first, first + self.frame_chunk)[:, :, self.special :]  # (B, n, h*w, 2C)
+            for name, head in self.dense.items():
+                with self.precision():
+                    found = head.project(number, both.flatten(0, 1), self.image_size)
+                pieces[name].append(found.unflatten(0, both.shape[:2]))
+        for name, parts in pieces.items():
+            self.maps[name, number] = (
+                torch.cat(parts, dim=1).flatten(0, 1) if len(parts) > 1 else parts[0].flatten(0, 1)
+            )
