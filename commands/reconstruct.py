@@ -4,6 +4,9 @@ INPUT is a folder, a file, a pattern such as "photos/*.jpg", or a video. The fil
 when that folder is there already, into output/<name>-2 and so on. A folder named with --out must be new or empty,
 unless --overwrite is given, which replaces files of the same name and leaves all others alone.
 
+  python . reconstruct photos --model vggt-1b --gpus 2                    one scene over two GPUs of this machine
+  torchrun --nproc-per-node 2 . reconstruct photos --model vggt-1b        the same
+
 Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped with Ctrl-C.
 """
 
@@ -11,7 +14,7 @@ import argparse
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ..nodes import parameters
@@ -31,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT",
         help=f"what to write, of {', '.join(parameters.EXPORT_FORMATS)} (default: all)",
     )
+    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="split the scene over N GPUs (default: 1)")
     add_options(parser, "images", parameters.LOAD_IMAGES)
     add_options(parser, "model", parameters.LOAD_MODEL)
     add_options(parser, "sparsity", parameters.SPARSITY)
@@ -39,10 +43,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, "files", parameters.EXPORT)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Read, reconstruct, write and report."""
+def run(arguments: argparse.Namespace) -> int | None:
+    """Read, reconstruct, write and report, in this process or in one for each GPU."""
+    from ._ranks import among_ranks, check_devices, own_command, run_ranks
+
     folder = output_folder(arguments.input, arguments.out, arguments.overwrite)
+    if among_ranks():
+        from ..models.parallel import process_group
+        from ..nodes.load_model import choose_device
+
+        with process_group(choose_device(arguments.device)) as device:
+            arguments.device = str(device)
+            return photos_to_files(arguments, folder, split=True)
+    if arguments.gpus == 1:
+        return photos_to_files(arguments, folder)
+    check_devices(arguments.gpus, arguments.device)
+    return run_ranks(own_command(arguments.argv), arguments.gpus)
+
+
+def photos_to_files(arguments: argparse.Namespace, folder: Path, split: bool = False) -> None:
+    """The whole way; with `split` as one of several processes, of which the first one writes and reports."""
     started = time.perf_counter()
+    from ..models.parallel import FrameParallel, is_first
     from ..nodes.export import export
     from ..nodes.load_images import load_images
     from ..nodes.load_model import load_model
@@ -59,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
     find_files(source)  # what is wrong is told before the long work
     frames = parse_frames(arguments.frames)
     chosen_sparsity = sparsity(**chosen(arguments, parameters.SPARSITY))
-    with ProgressBars() as progress:
+    with ProgressBars() if is_first() else nullcontext() as progress:
         with timed(seconds, "model"):
             model = load_model(**chosen(arguments, parameters.LOAD_MODEL), progress=progress)
         with timed(seconds, "images"):
@@ -67,7 +89,10 @@ def run(arguments: argparse.Namespace) -> None:
             images = load_images(source, model=model, **options, progress=progress)
         check_frames(frames, len(images))
         options = chosen(arguments, parameters.RECONSTRUCT)
-        scene = reconstruct(model, images, sparsity=chosen_sparsity, **options, progress=progress)
+        parallel = FrameParallel(len(images)) if split else None
+        scene = reconstruct(model, images, sparsity=chosen_sparsity, **options, parallel=parallel, progress=progress)
+        if scene is None:  # the first process has it
+            return
         seconds |= scene.timings
         with timed(seconds, "point cloud"):
             cloud = point_cloud(scene, **chosen(arguments, parameters.POINT_CLOUD), progress=progress)

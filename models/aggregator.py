@@ -11,6 +11,7 @@ from .attention import GlobalAttention, TokenLayout, dense_attention, patch_orde
 from .dinov2 import EncoderConfig, VisionTransformer
 from .layers import Block, initialise_token
 from .lean import may_overwrite
+from .parallel import FrameParallel
 from .progress import Progress
 from .rope import rope_table
 
@@ -102,6 +103,7 @@ class Aggregator(nn.Module):
         patch_tokens: Tensor | None = None,
         frame_chunk: int | None = None,
         global_attention: GlobalAttention | None = None,
+        parallel: FrameParallel | None = None,
         progress: Progress | None = None,
         take: Take | None = None,
     ) -> AggregatorOutput:
@@ -109,14 +111,16 @@ class Aggregator(nn.Module):
 
         `patch_tokens` from `encode` save encoding again; the images then only give the size. `global_attention` takes
         the place of the model's own for this pass. `take` (layer, tokens) gives what is to be kept of a layer, as soon
-        as it is ready: by default all its tokens.
+        as it is ready: by default all its tokens. With `parallel` the images are the frames of this process.
         """
         take = take or (lambda layer, tokens: tokens.joined())
         attend = global_attention or self.global_attention
+        if parallel is not None:
+            attend = parallel.attention(attend, self.config.heads)
         batch, frames, _, height, width = images.shape
         if patch_tokens is None:
             patch_tokens = self.encode(images, frame_chunk=frame_chunk, progress=progress)
-        tokens = self.add_special_tokens(patch_tokens)  # (B, N, P, C)
+        tokens = self.add_special_tokens(patch_tokens, parallel is None or parallel.has_first_frame)  # (B, N, P, C)
         del patch_tokens
         layout = TokenLayout(frames, self.special_tokens, height // self.patch_size, width // self.patch_size)
         rope = rope_table(layout, self.head_width, tokens.device, tokens.dtype)
@@ -144,12 +148,15 @@ class Aggregator(nn.Module):
             del inside, before, across
         return AggregatorOutput(kept, stack_densities(densities))
 
-    def add_special_tokens(self, patch_tokens: Tensor) -> Tensor:
-        """(B, N, h*w, C) -> (B, N, P, C), the start of the residual stream: camera, registers, patches."""
+    def add_special_tokens(self, patch_tokens: Tensor, has_first: bool = True) -> Tensor:
+        """(B, N, h*w, C) -> (B, N, P, C), the start of the residual stream: camera, registers, patches.
+
+        has_first: the first of these frames is that of the scene.
+        """
         batch, frames = patch_tokens.shape[:2]
         dtype = torch.promote_types(patch_tokens.dtype, torch.float32)
         slots = torch.cat([self.camera_token, self.register_token], dim=2).to(dtype)  # (1, 2, 1 + registers, C)
-        first, others = slots[:, :1], slots[:, 1:].expand(-1, frames - 1, -1, -1)
+        first, others = slots[:, :1] if has_first else slots[:, 1:], slots[:, 1:].expand(-1, frames - 1, -1, -1)
         special = torch.cat([first, others], dim=1).expand(batch, -1, -1, -1)
         return torch.cat([special, patch_tokens.to(dtype)], dim=2)
 

@@ -41,11 +41,35 @@ class TokenLayout:
         return self.special + self.height * self.width
 
 
+@dataclass(frozen=True)
+class Heads:
+    """Which heads of a layer an attention function is given, where other processes have the others.
+
+    add_up: a tensor summed over all these processes, the same on each.
+    """
+
+    first: int
+    count: int
+    total: int
+    add_up: Callable[[Tensor], Tensor]
+
+    @classmethod
+    def every(cls, count: int) -> "Heads":
+        """All heads of a layer that is computed in one place."""
+        return cls(0, count, count, lambda x: x)
+
+    def own(self, values: tuple) -> tuple:
+        """Those of one value for each head of the layer that belong to the heads here."""
+        return values[self.first : self.first + self.count]
+
+
 GlobalAttention = Callable[[Tensor, Tensor, Tensor, TokenLayout, int], tuple[Tensor, Tensor | None]]
 """(query, key, value, layout, layer) -> (output, density).
 
 query, key, value and output are (B, heads, T, head width) with T = layout.frames * layout.tokens_per_frame; layer
 counts the global layers from 0. density is (B, heads), the share of query-key pairs computed, or None if all were.
+
+A function that needs to know which heads it is given has a method `on_heads`, the same call with `Heads` behind it.
 """
 
 

@@ -18,6 +18,7 @@ from .dinov2 import EncoderConfig, VisionTransformer
 from .gathered import Gathered
 from .layers import Block, initialise_token
 from .lean import may_overwrite
+from .parallel import FrameParallel
 from .progress import Progress
 from .rope import RopeTable, rope_table
 from .vggt import check_images
@@ -95,6 +96,7 @@ class Pi3(nn.Module):
         *,
         frame_chunk: int = 8,
         global_attention: GlobalAttention | None = None,
+        parallel: FrameParallel | None = None,
         progress: Progress | None = None,
         results: str | torch.device | None = None,
     ) -> Pi3Output:
@@ -103,15 +105,19 @@ class Pi3(nn.Module):
         images: (B, N, 3, H, W) or (N, 3, H, W), RGB in [0, 1], H and W multiples of the patch size. They may lie on the
         CPU while the weights are on a GPU; each is then copied when its turn comes.
         Encoder and heads take `frame_chunk` frames at a time, which changes nothing but the memory (in training they
-        take all at once). `global_attention` takes the place of the model's own for this pass.
+        take all at once). `global_attention` takes the place of the model's own for this pass. With
+        `parallel` images and outputs are those of the frames of this process.
         results: where the results are collected, such as "cpu" to save the GPU's memory; None leaves them as they are.
         """
         images = check_images(images, self.config.encoder.patch_size)
         batch, frames = images.shape[:2]
         chunk = batch * frames if self.training else frame_chunk
         layout = self.layout(images)
+        attend = global_attention or self.global_attention
+        if parallel is not None:
+            attend = parallel.attention(attend, self.config.heads)
         patches = self.encoder(images.flatten(0, 1), frame_chunk=chunk, progress=progress)  # (B*N, h*w, C)
-        tokens, density = self.decode(patches, layout, global_attention, progress)
+        tokens, density = self.decode(patches, layout, attend, progress)  # (B*N, P, 2C)
         del patches
 
         gathered = Gathered(batch * frames, results)

@@ -19,6 +19,7 @@ from .dense_head import DenseHead, DenseHeadConfig, depth_from_raw, points_from_
 from .dinov2 import EncoderConfig
 from .gathered import Gathered
 from .head_inputs import HeadInputs
+from .parallel import FrameParallel
 from .progress import Progress
 from .track_head import TrackHead, TrackHeadConfig
 
@@ -84,6 +85,7 @@ class VGGT(nn.Module):
         query_points: Tensor | None = None,
         frame_chunk: int = 8,
         global_attention: GlobalAttention | None = None,
+        parallel: FrameParallel | None = None,
         progress: Progress | None = None,
         head_dtype: torch.dtype | None = None,
         results: str | torch.device | None = None,
@@ -95,13 +97,16 @@ class VGGT(nn.Module):
         outputs: any of "camera", "depth", "points", "tracks"; tracks need query_points, (B, Q, 2) or (Q, 2), pixels
         (x, y) in the first frame. Encoder and dense heads take `frame_chunk` frames at a time, which changes nothing
         but the memory (in training they take all at once). `global_attention` takes the place of the model's own for
-        this pass, so that one loaded model serves several settings.
+        this pass, so that one loaded model serves several settings. With `parallel` images and outputs are those of
+        the frames of this process; there are no tracks then.
         head_dtype: bfloat16 or float16 for the convolutions of the depth and point heads, all but the last layer; None
         computes them as exactly as their weights. results: where depth and points are collected, such as "cpu" to save
         the GPU's memory; None leaves them where they are made.
         """
         images, query_points = self._check(images, outputs, query_points)
         check_pass_options(frame_chunk, head_dtype)
+        if parallel is not None and "tracks" in outputs:
+            raise ValueError("Tracks are not split over several GPUs; leave them out or use one GPU.")
         size = tuple(images.shape[-2:])
         device = next(self.parameters()).device
         chunk = images.shape[0] * images.shape[1] if self.training else frame_chunk
@@ -121,6 +126,7 @@ class VGGT(nn.Module):
             sorted(inputs.layers),
             frame_chunk=chunk,
             global_attention=global_attention,
+            parallel=parallel,
             progress=progress,
             take=inputs.take,
         )
@@ -128,7 +134,7 @@ class VGGT(nn.Module):
         if "camera" in outputs:
             _report(progress, "camera")
             with torch.autocast(device.type, enabled=False):  # too precise a task for 16 bits, in training too
-                found["pose_passes"] = self.camera_head(inputs.camera_tokens)
+                found["pose_passes"] = self.cameras(inputs.camera_tokens, parallel)
         if "tracks" in outputs:
             _report(progress, "tracks")
             patches = [inputs.track_tokens[number] for number in range(len(self.config.kept_layers))]
@@ -144,6 +150,12 @@ class VGGT(nn.Module):
             points = self._dense("points", points_from_raw, inputs, images.shape[:2], results, progress)
             found["world_points"], found["world_points_confidence"] = points
         return VGGTOutput(**found)
+
+    def cameras(self, tokens: Tensor, parallel: FrameParallel | None) -> Tensor:
+        """Camera tokens (B, N, 2C) -> poses (passes, B, N, 9)."""
+        if parallel is None:
+            return self.camera_head(tokens)
+        return parallel.own_frames(self.camera_head(parallel.all_frames(tokens)), 2)
 
     def _dense(
         self,

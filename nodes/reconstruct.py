@@ -8,6 +8,7 @@ import torch
 
 from ..models.attention import dense_attention
 from ..models.checkpoints import LoadedModel
+from ..models.parallel import FrameParallel
 from ..models.progress import Progress
 from ..models.sparse import BlockSparse, SparsityConfig, parse_layers
 from ..scene.images import ImageSet
@@ -27,14 +28,17 @@ def reconstruct(
     frame_chunk: int = 8,
     backend: str = "auto",
     skip_masked: bool = False,
+    parallel: FrameParallel | None = None,
     progress: Progress | None = None,
     check: Check | None = None,
     show: Show | None = None,
-) -> Reconstruction:
+) -> Reconstruction | None:
     """Cameras, depth, confidence and points of all images together; options are explained in nodes/parameters.py.
 
     sparsity: what `nodes.sparsity.sparsity` gives; None leaves the model's own attention. The result carries the
     seconds of every stage, the peak memory, the density of each layer and head and the settings that led to it.
+    parallel: splits the scene over several GPUs; then every process gives the same images, and only the first one gets
+    the result, the others None.
     check: called before every layer computes, more often than `progress`; raising in it stops the work at once.
     show: gets pictures of depth as soon as there are some.
     """
@@ -44,6 +48,8 @@ def reconstruct(
         point_source = "depth" if model.family == "vggt" else "points"
     if frame_chunk < 1:
         raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
+    if parallel is not None and (check is not None or show is not None):
+        raise ValueError("Several GPUs work without check and show; leave them out or use one GPU.")
     attention = None
     if sparsity is not None:
         masks = patch_masks(images, model) if skip_masked else None
@@ -58,12 +64,21 @@ def reconstruct(
     if weight.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(weight.device)
     with torch.inference_mode():
-        pixels = to_pixels(images.images, weight.device)
+        own = images.images if parallel is None else parallel.own_frames(images.images, 0)
+        pixels = to_pixels(own, weight.device)
         options: dict[str, Any] = {"frame_chunk": frame_chunk, "global_attention": attend, "progress": clock}
+        if parallel is not None:
+            options["parallel"] = parallel
         if model.family == "vggt":
             options["outputs"] = ("camera", "depth", "points") if point_source == "points" else ("camera", "depth")
         with watched(model, check, show):
             output = model.model(pixels, **options)
+        peak = peak_memory(weight.device)
+        if parallel is not None:
+            clock.enter("gather")
+            output, peak = parallel.gather(output), parallel.largest(peak)
+            if output is None:
+                return None
         clock.enter("scene")
         build = Reconstruction.from_vggt if model.family == "vggt" else Reconstruction.from_pi3
         result = build(
@@ -74,17 +89,18 @@ def reconstruct(
             settings={
                 "point_source": point_source,
                 "frame_chunk": frame_chunk,
-                "tokens": token_count(model, pixels),
+                "tokens": token_count(model, images),
                 "precision": str(weight.dtype).removeprefix("torch."),
                 "device": str(weight.device),
                 "sparsity": None if sparsity is None else sparsity.to_dict(),
                 "skip_masked": attention is not None and attention.patch_mask is not None,
                 "attention": "dense" if attention is None else attention.backend_report(),
+                **({} if parallel is None else {"processes": parallel.ranks}),
             },
         )
     clock.enter(None)
     result.timings = clock.seconds
-    result.peak_memory_bytes = peak_memory(weight.device)
+    result.peak_memory_bytes = max(peak, peak_memory(weight.device))
     return result
 
 
@@ -117,12 +133,13 @@ def settings_by_head(sparsity: SparsityConfig | None) -> bool:
     return any(isinstance(setting, tuple) for setting in layered.values())
 
 
-def token_count(model: LoadedModel, pixels: torch.Tensor) -> int:
-    """Tokens that global attention sees for images (N, 3, H, W): patches, and what the model adds to each frame."""
+def token_count(model: LoadedModel, images: ImageSet) -> int:
+    """Tokens that global attention sees: patches of all images, and what the model adds to each of them."""
     config = model.model.config
     special = config.registers + (1 if model.family == "vggt" else 0)  # VGGT has a camera token as well
-    patches = pixels.shape[-2] * pixels.shape[-1] // config.encoder.patch_size**2
-    return pixels.shape[0] * (special + patches)
+    height, width = images.images.shape[1:3]
+    patches = height * width // config.encoder.patch_size**2
+    return len(images) * (special + patches)
 
 
 def global_layers(model: LoadedModel) -> int:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..attention import TokenLayout, dense_attention
+from ..attention import Heads, TokenLayout, dense_attention
 from .blocks import BlockLayout, Centroids, band_order
 from .config import PRESETS, SparsityConfig, parse_layers, preset
 from .libraries import why_not_block_sparse_attn, why_not_flash4
@@ -88,6 +88,12 @@ class BlockSparse:
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int
     ) -> tuple[Tensor, Tensor | None]:
+        return self.on_heads(query, key, value, layout, layer, None)
+
+    def on_heads(
+        self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int, heads: Heads | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The same for some heads of a layer whose others are elsewhere; None: all are here."""
         tokens = query.shape[2]
         if tokens < self.config.min_tokens:
             self._note(f"dense (sparse attention begins at {self.config.min_tokens} tokens)")
@@ -95,7 +101,7 @@ class BlockSparse:
         if self.config.is_dense(layer):
             return dense_attention(query, key, value)
         with torch.autocast(query.device.type, enabled=False):  # scores of pooled blocks need float32
-            return self._sparse(query, key, value, layout, layer)
+            return self._sparse(query, key, value, layout, layer, heads)
 
     def backend_report(self) -> str:
         """What the last layer that could be sparse ran on, and why."""
@@ -110,33 +116,36 @@ class BlockSparse:
             return None
         return band_order(layout.height, layout.width, self.config.blocks(layout).key_block, device)
 
-    def problem(self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int) -> Problem:
+    def problem(
+        self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int, heads: Heads | None = None
+    ) -> Problem:
         """The operation on tokens that stand in the order of this attention."""
         blocks = self.config.blocks(layout)
         lengths = blocks.key_table(query.device)[1]
         if self.patch_mask is not None:
             lengths = torch.where(self._matters(blocks, query.device), lengths, 0)
-        return Problem(query, key, value, blocks, lengths, self.config, layer)
+        return Problem(query, key, value, blocks, lengths, self.config, layer, heads)
 
     def _sparse(
-        self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int
+        self, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int, heads: Heads | None = None
     ) -> tuple[Tensor, Tensor]:
         backend = self._choose_backend(query, key, value, layout)
         order = None if layout.arranged else self.patch_order(layout, query.device)
         if order is None:
-            out, pairs = self._run(backend, query, key, value, layout, layer)
+            out, pairs = self._run(backend, query, key, value, layout, layer, heads)
         else:
             there, back = (token_order(x, layout) for x in order)
             moved = (x.index_select(2, there) for x in (query, key, value))
-            out, pairs = self._run(backend, *moved, layout, layer)
+            out, pairs = self._run(backend, *moved, layout, layer, heads)
             out = out.transpose(1, 2).index_select(1, back).transpose(1, 2)  # a token's heads stay side by side
         return out, pairs.float() / query.shape[2] ** 2
 
     def _run(
-        self, backend: str, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int
-    ) -> tuple[Tensor, Tensor]:
-        if backend in ("torch", "reference"):
-            return RUNS[backend](self.problem(query, key, value, layout, layer))
+        self, backend: str, query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout, layer: int,
+        heads: Heads | None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        if backend in ("torch", "reference") or heads is not None:
+            return RUNS[backend](self.problem(query, key, value, layout, layer, heads))
         grid = (layout.frames, layout.special, layout.height, layout.width)
         return gpu_operation(query, key, value, self.patch_mask, *grid, layer, self._json, backend)
 

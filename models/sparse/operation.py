@@ -2,12 +2,13 @@
 
 import importlib.util
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from ..attention import Heads
 from .blocks import BlockLayout, Centroids, grouped, moments, patch_tokens, special_tokens
 from .config import SparsityConfig
 from .cpu import sparse_attention_torch
@@ -29,6 +30,7 @@ class Problem:
     lengths: Tensor  # (Kb,) int32, tokens of the key blocks, 0 in those that are empty or masked out
     config: SparsityConfig
     layer: int
+    heads: Heads | None = None  # which heads of the layer these are; None: all
 
     @property
     def operands(self) -> Operands:
@@ -69,6 +71,7 @@ def run_triton(problem: Problem) -> tuple[Tensor, Tensor]:
     query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in problem.operands)
     tables = Tables.of(blocks, query.device)
     summary, packed, centroids = prepare(query, key, value, problem.lengths, blocks, problem.config, tables)
+    summary = replace(summary, part=problem.heads)
     out = heads_side_by_side(query)
     set_special(out, special_output(problem), blocks)
     pairs = []
@@ -92,6 +95,7 @@ def _run(problem: Problem, attend: Attend) -> tuple[Tensor, Tensor]:
             keys, values = (grouped(x, problem.lengths, blocks.group) for x in (key_moments, values))
             centroids = Centroids(*(x.to(problem.key.dtype) for x in (keys.mean, keys.variance, values.mean)))
     summary = summarize(patch_query, patch_key, special_key, key_moments, problem.lengths, blocks, config)
+    summary = replace(summary, part=problem.heads)
     return attend_all(problem, index_chunks(summary, blocks, config, problem.layer), centroids, attend)
 
 
@@ -106,6 +110,7 @@ def _run_library(problem: Problem, attend: Attend) -> tuple[Tensor, Tensor]:
     blocks, config = problem.blocks, problem.config
     tables = Tables.of(blocks, problem.query.device)
     summary, _, _ = prepare(*problem.operands, problem.lengths, blocks, config, tables)
+    summary = replace(summary, part=problem.heads)
     return attend_all(problem, index_chunks_triton(summary, blocks, config, problem.layer), None, attend)
 
 

@@ -26,8 +26,8 @@ def rank_blocks_triton(
     """The same as `select.rank_blocks`."""
     batch, heads, key_blocks, depth = summary.key.shape
     device = summary.key.device
-    index = empty_index(blocks, config, layer, (batch, heads), first, last, device)
-    least, taus = config.budget(layer, heads, blocks)
+    index = empty_index(summary, blocks, config, layer, first, last)
+    least, taus = map(summary.heads.own, config.budget(layer, summary.heads.total, blocks))
     floor = head_values(least, torch.int64, device)
     mass = head_values(tuple(-1.0 if tau is None else tau for tau in taus), torch.float32, device)
     tile = max(16, triton.next_power_of_2(key_blocks))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..attention import Heads
 from .blocks import BlockLayout, Moments, moments, pool
 from .config import SparsityConfig
 
@@ -72,6 +73,11 @@ class Summary:
     square: Tensor | None = None  # mean squares of queries over 2 sqrt(D), as `query`, and
     spread: Tensor | None = None  # variances of keys, as `key`, for pooling "spread"
     special: Tensor | None = None  # (B, heads, S, D), all special keys; ManyView's rule only
+    part: Heads | None = None  # which heads these are; None: all of the layer
+
+    @property
+    def heads(self) -> Heads:
+        return self.part or Heads.every(self.query.shape[1])
 
 
 @torch.no_grad()
@@ -114,14 +120,14 @@ def index_chunks(
     summary: Summary, blocks: BlockLayout, config: SparsityConfig, layer: int = 0, limit_bytes: int | None = None
 ) -> Iterator[BlockIndex]:
     """The whole choice, a piece at a time; the pieces bound the memory of the lists."""
-    pieces = index_pieces(blocks, config, layer, summary.query.shape[:2], limit_bytes)
+    pieces = index_pieces(summary, blocks, config, layer, limit_bytes)
     if not config.own:
         yield from (rank_blocks(summary, blocks, config, layer, first, last) for first, last in pieces)
         return
-    heads = summary.query.shape[1]
-    threshold = share_threshold(*share_histogram(summary, blocks), blocks, config, layer)
+    width = index_width(blocks, config, layer, summary.heads.total)
+    threshold = share_threshold(*share_histogram(summary, blocks), blocks, config, layer, summary.heads)
     for first, last in pieces:
-        yield keep_blocks(summary, blocks, threshold, index_width(blocks, config, layer, heads), config, first, last)
+        yield keep_blocks(summary, blocks, threshold, width, config, first, last)
 
 
 def index_of_rows(
@@ -130,20 +136,21 @@ def index_of_rows(
     """The index of the query blocks first..last - 1 alone."""
     if not config.own:
         return rank_blocks(summary, blocks, config, layer, first, last)
-    threshold = share_threshold(*share_histogram(summary, blocks), blocks, config, layer)
-    width = index_width(blocks, config, layer, summary.query.shape[1])
+    threshold = share_threshold(*share_histogram(summary, blocks), blocks, config, layer, summary.heads)
+    width = index_width(blocks, config, layer, summary.heads.total)
     return keep_blocks(summary, blocks, threshold, width, config, first, last)
 
 
 def index_pieces(
-    blocks: BlockLayout, config: SparsityConfig, layer: int, pairs: tuple[int, int], limit_bytes: int | None = None
+    summary: Summary, blocks: BlockLayout, config: SparsityConfig, layer: int, limit_bytes: int | None = None
 ) -> list[tuple[int, int]]:
-    """First row and end of the pieces whose lists stay below a limit; `pairs` are (B, heads)."""
+    """First row and end of the pieces whose lists stay below a limit."""
     limit = limit_bytes or max(INDEX_LIMIT_BYTES, INDEX_LIMIT_PER_TOKEN * blocks.tokens)
-    entries = index_width(blocks, config, layer, pairs[1])
+    batch, heads = summary.query.shape[:2]
+    entries = index_width(blocks, config, layer, summary.heads.total)
     if config.own and config.centroid_block:
         entries += blocks.key_groups
-    row_bytes = 4 * pairs[0] * pairs[1] * entries
+    row_bytes = 4 * batch * heads * entries
     rows = max(1, limit // row_bytes)
     return [(first, min(first + rows, blocks.query_blocks)) for first in range(0, blocks.query_blocks, rows)]
 
@@ -157,12 +164,12 @@ def index_width(blocks: BlockLayout, config: SparsityConfig, layer: int, heads: 
 
 
 def empty_index(
-    blocks: BlockLayout, config: SparsityConfig, layer: int, pairs: tuple[int, int], first: int, last: int,
-    device: torch.device,
-) -> BlockIndex:  # fmt: skip
-    """Room for the index of query blocks first..last - 1; `pairs` are (B, heads). What is behind a list stays unset."""
-    shape = (*pairs, last - first)
-    indices = torch.empty((*shape, index_width(blocks, config, layer, pairs[1])), dtype=torch.int32, device=device)
+    summary: Summary, blocks: BlockLayout, config: SparsityConfig, layer: int, first: int, last: int
+) -> BlockIndex:
+    """Room for the index of query blocks first..last - 1. What is behind a list stays unset."""
+    shape, device = (*summary.query.shape[:2], last - first), summary.query.device
+    width = index_width(blocks, config, layer, summary.heads.total)
+    indices = torch.empty((*shape, width), dtype=torch.int32, device=device)
     counts, whole, seen = (torch.empty(shape, dtype=torch.int32, device=device) for _ in range(3))
     log_left = None
     if config.own and config.centroid_block:
@@ -183,8 +190,8 @@ def rank_blocks(
     that rho leaves and the fewest whose softmax mass reaches tau.
     """
     batch, heads, key_blocks, depth = summary.key.shape
-    width = index_width(blocks, config, layer, heads)
-    least, taus = config.budget(layer, heads, blocks)
+    width = index_width(blocks, config, layer, summary.heads.total)
+    least, taus = map(summary.heads.own, config.budget(layer, summary.heads.total, blocks))
     parts = []
     for start, end in steps(first, last, batch * heads * key_blocks):
         scores = summary.query[:, :, start:end] @ summary.key.transpose(-1, -2) * depth**-0.5  # (B, heads, rows, Kb)
@@ -228,14 +235,15 @@ class Sample:
         each = min(max(1, room), blocks.queries_each)
         return cls(each, each * blocks.segments, each < blocks.queries_each)
 
-    def rows(self, blocks: BlockLayout, heads: int, device: torch.device) -> Tensor:
+    def rows(self, blocks: BlockLayout, heads: Heads, device: torch.device) -> Tensor:
         """The numbers of the query blocks, (heads, count)."""
         number = torch.arange(self.count, device=device)
         inside = number % self.each * blocks.queries_each // self.each
         if self.turn:
-            inside = inside + torch.arange(heads, device=device)[:, None] * blocks.queries_each // heads
+            head = heads.first + torch.arange(heads.count, device=device)[:, None]
+            inside = inside + head * blocks.queries_each // heads.total
         rows = number // self.each * blocks.queries_each + inside % blocks.queries_each
-        return rows.expand(heads, -1)
+        return rows.expand(heads.count, -1)
 
 
 @torch.no_grad()
@@ -247,8 +255,8 @@ def share_histogram(summary: Summary, blocks: BlockLayout) -> tuple[Tensor, int]
     batch, heads = summary.query.shape[:2]
     histogram = torch.zeros(batch * heads * LEVELS, dtype=torch.int64, device=summary.query.device)
     pair = torch.arange(batch * heads, device=histogram.device).view(batch, heads, 1, 1) * LEVELS
-    sample = Sample.of(blocks, batch * heads)
-    rows = sample.rows(blocks, heads, histogram.device)
+    sample = Sample.of(blocks, batch * summary.heads.total)
+    rows = sample.rows(blocks, summary.heads, histogram.device)
     for start, end in steps(0, sample.count, batch * heads * blocks.key_blocks * blocks.parts):
         levels = share_levels(summary, blocks, rows[:, start:end])
         histogram.scatter_add_(0, (pair + levels.clamp(min=0)).flatten(), (levels >= 0).long().flatten())
@@ -256,17 +264,22 @@ def share_histogram(summary: Summary, blocks: BlockLayout) -> tuple[Tensor, int]
 
 
 @torch.no_grad()
-def share_threshold(histogram: Tensor, rows: int, blocks: BlockLayout, config: SparsityConfig, layer: int) -> Tensor:
+def share_threshold(
+    histogram: Tensor, rows: int, blocks: BlockLayout, config: SparsityConfig, layer: int, part: Heads
+) -> Tensor:
     """The level from which on blocks are kept, (B, heads) int32, from a histogram of so many rows.
 
     By rho the lowest level that keeps no more than the budget, by tau the highest that reaches the mass; the lower.
     """
     heads, device = histogram.shape[1], histogram.device
-    least, taus = config.budget(layer, heads, blocks)
+    least, taus = config.budget(layer, part.total, blocks)
     shared = config.shares_budget(layer)
-    budget = head_values(least, torch.int64, device) * rows  # (heads, 1)
     if shared:
-        budget, histogram = budget.sum(0, keepdim=True), histogram.sum(1, keepdim=True)
+        least, taus = (sum(least),), taus[:1]
+        histogram = part.add_up(histogram.sum(1, keepdim=True))
+    else:
+        least, taus = part.own(least), part.own(taus)
+    budget = head_values(least, torch.int64, device) * rows  # (heads or 1, 1)
     above = histogram.flip(-1).cumsum(-1).flip(-1)  # blocks from a level on
     threshold = LEVELS - (above <= budget).sum(-1)  # (B, heads or 1)
     if any(tau is not None for tau in taus):
@@ -274,7 +287,6 @@ def share_threshold(histogram: Tensor, rows: int, blocks: BlockLayout, config: S
         mass = histogram * level_shares(level).double()
         mass = mass.flip(-1).cumsum(-1).flip(-1)
         goal = head_values(tuple(-1.0 if tau is None else tau for tau in taus), torch.float64, device)
-        goal = goal[:1] if shared else goal
         threshold = torch.minimum(threshold, (mass >= goal * mass[..., :1]).sum(-1) - 1)
     return threshold.expand(-1, heads).to(torch.int32)
 

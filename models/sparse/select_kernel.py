@@ -44,7 +44,7 @@ def index_chunks_triton(
     are taken in another order.
     """
     batch, heads = summary.query.shape[:2]
-    pieces = index_pieces(blocks, config, layer, (batch, heads), limit_bytes)
+    pieces = index_pieces(summary, blocks, config, layer, limit_bytes)
     if not config.own:
         yield from (rank_blocks_triton(summary, blocks, config, layer, first, last) for first, last in pieces)
         return
@@ -52,15 +52,15 @@ def index_chunks_triton(
     totals = row_totals(summary, bias)
     histogram = torch.zeros((batch, heads, LEVELS), dtype=torch.int64, device=totals.device)
     at_once = max(1, LEVELS_AT_ONCE // (batch * heads * blocks.key_blocks))
-    sample, every = Sample.of(blocks, batch * heads), Sample.every(blocks)
+    sample, every = Sample.of(blocks, batch * summary.heads.total), Sample.every(blocks)
     for first in range(0, sample.count, at_once):
         end = min(first + at_once, sample.count)
         levels = share_levels_triton(summary, blocks, totals, bias, first, end, sample)
         count_levels(levels, histogram)
-    threshold = share_threshold(histogram, sample.count, blocks, config, layer).contiguous()
+    threshold = share_threshold(histogram, sample.count, blocks, config, layer, summary.heads).contiguous()
     once = sample == every and at_once >= blocks.query_blocks
     for first, last in pieces:
-        index = empty_index(blocks, config, layer, (batch, heads), first, last, totals.device)
+        index = empty_index(summary, blocks, config, layer, first, last)
         for start in range(first, last, at_once):
             end = min(start + at_once, last)
             if once:  # all levels are still there
@@ -102,7 +102,8 @@ def share_levels_triton(
     with on_device(totals):
         _share_levels[grid](
             summary.query, square, summary.key, spread, bias, totals, blocks.part_table(totals.device), levels,
-            heads, first, last, rows, blocks.key_blocks, blocks.queries_each, sample.each, depth**-0.5 * LOG2_E,
+            heads, summary.heads.first, summary.heads.total, first, last, rows, blocks.key_blocks, blocks.queries_each,
+            sample.each, depth**-0.5 * LOG2_E,
             TURN=sample.turn, PARTS=blocks.parts, PADDED=parts, HIGH=high, TILES=KEY_TILES, LEVELS=LEVELS,
             SHIFT=LEVEL_SHIFT, FIRST_LEVEL=FIRST_LEVEL, **score_options(summary), num_warps=4,
             num_stages=min(2, score_stages(summary)),
@@ -221,10 +222,14 @@ def _row_totals(
     tl.store(total_ptr + pair * rows + row, top + tl.math.log2(total), mask=row < rows)
 
 
-@triton.jit(do_not_specialize=["heads", "first", "last", "rows", "key_blocks", "queries_each", "each"])
+@triton.jit(
+    do_not_specialize=[
+        "heads", "first_head", "all_heads", "first", "last", "rows", "key_blocks", "queries_each", "each",
+    ]
+)  # fmt: skip
 def _share_levels(
     query_ptr, square_ptr, key_ptr, spread_ptr, bias_ptr, total_ptr, part_ptr, level_ptr,
-    heads, first, last, rows, key_blocks, queries_each, each, scale,
+    heads, first_head, all_heads, first, last, rows, key_blocks, queries_each, each, scale,
     TURN: tl.constexpr, PARTS: tl.constexpr, PADDED: tl.constexpr, HIGH: tl.constexpr, TILES: tl.constexpr,
     LEVELS: tl.constexpr, SHIFT: tl.constexpr, FIRST_LEVEL: tl.constexpr,
     D: tl.constexpr, BLOCK_D: tl.constexpr, SPREAD: tl.constexpr, EMULATE: tl.constexpr,
@@ -241,7 +246,8 @@ def _share_levels(
     number = first + tl.program_id(1) * BLOCKS + lane // (8 * PADDED) * 8 + lane % 8
     inside = number % each * queries_each // each
     if TURN:
-        inside = (inside + (pair % heads).to(tl.int32) * queries_each // heads) % queries_each
+        head = first_head + (pair % heads).to(tl.int32)
+        inside = (inside + head * queries_each // all_heads) % queries_each
     live = (number < last) & (part < PARTS)
     row = (number // each * queries_each + inside) * PARTS + part
     d = tl.arange(0, BLOCK_D)

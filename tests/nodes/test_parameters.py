@@ -37,6 +37,7 @@ def test_table_and_function_agree(function, table) -> None:
         "progress",
         "check",
         "show",
+        "parallel",
         "pictures",
         "source",
         "scene",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from manyview.models.attention import TokenLayout
+from manyview.models.attention import Heads, TokenLayout
 from manyview.models.sparse import select
 from manyview.models.sparse.blocks import BlockLayout, moments
 from manyview.models.sparse.config import SparsityConfig
@@ -50,7 +50,7 @@ def summary_for(config: SparsityConfig, layout: TokenLayout, seed: int = 0, coar
 
 
 def every(blocks: BlockLayout, heads: int = 2) -> Tensor:
-    return Sample.every(blocks).rows(blocks, heads, torch.device("cpu"))
+    return Sample.every(blocks).rows(blocks, Heads.every(heads), torch.device("cpu"))
 
 
 def whole(config: SparsityConfig, layout: TokenLayout, summary: Summary, layer: int = 0) -> BlockIndex:
@@ -289,7 +289,7 @@ def test_histogram_of_long_inputs_takes_the_same_rows_of_every_frame(limit, monk
     blocks = OURS.blocks(layout)
     monkeypatch.setattr(select, "COUNTED_LEVELS", limit)
     sample = Sample.of(blocks, 4)
-    rows = sample.rows(blocks, 2, torch.device("cpu"))
+    rows = sample.rows(blocks, Heads.every(2), torch.device("cpu"))
     assert rows.shape == (2, sample.count)
     for of_head in rows:
         assert len(of_head.unique()) == sample.count

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from manyview.models.attention import TokenLayout
+from manyview.models.attention import Heads, TokenLayout
 from manyview.models.sparse import BlockSparse, select
 from manyview.models.sparse.blocks import grouped, moments, patch_tokens, special_tokens
 from manyview.models.sparse.config import SparsityConfig
@@ -136,8 +136,17 @@ def test_levels(pooling: str, dtype: torch.dtype, score_block: int, masked: bool
         (Sample.every(one.blocks), 2, one.blocks.query_blocks - 1),
     ):
         found = select_kernel.share_levels_triton(summary, one.blocks, totals, bias, first, last, sample).long()
-        expected = share_levels(summary, one.blocks, sample.rows(one.blocks, 2, device)[:, first:last])
+        expected = share_levels(summary, one.blocks, sample.rows(one.blocks, Heads.every(2), device)[:, first:last])
         assert_close_levels(found, expected, masked)
+        second = replace(summary_of_head(summary, 1), part=Heads(1, 1, 2, lambda x: x))
+        alone = select_kernel.share_levels_triton(second, one.blocks, totals[:, 1:], bias, first, last, sample)
+        assert torch.equal(alone.long(), found[:, 1:])
+
+
+def summary_of_head(summary: Summary, head: int) -> Summary:
+    """The summary of one head."""
+    fields = {name: getattr(summary, name) for name in ("query", "key", "square", "spread", "special")}
+    return replace(summary, **{name: x if x is None else x[:, head : head + 1] for name, x in fields.items()})
 
 
 def assert_close_levels(found: Tensor, expected: Tensor, masked: bool) -> None:
@@ -182,7 +191,7 @@ def test_lists(few: bool, threshold: int, width: int, centroid_block: int, monke
     summary = replace(summary_of(one), lengths=lengths)
     expected = keep_blocks(summary, blocks, limit, width, config, 1, blocks.query_blocks)
     monkeypatch.setattr(select, "index_width", lambda *others: width)
-    chosen = select.empty_index(blocks, config, 0, (1, 2), 1, blocks.query_blocks, torch.device(DEVICE))
+    chosen = select.empty_index(summary, blocks, config, 0, 1, blocks.query_blocks)
     select_kernel.keep_blocks_triton(levels.to(torch.int16)[:, :, 1:], limit, blocks, lengths, chosen)
     assert_same(chosen, expected)
 

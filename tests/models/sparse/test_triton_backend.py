@@ -1,12 +1,13 @@
 """The whole operation on the Triton backend; on a machine without a GPU through Triton's interpreter."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from manyview.models.attention import TokenLayout
+from manyview.models.attention import Heads, TokenLayout
 from manyview.models.sparse import BlockSparse, SparsityConfig, libraries
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -46,6 +47,31 @@ def test_same_as_plain_torch(config: SparsityConfig, arranged: bool) -> None:
     assert torch.equal(same, density)
     assert out.transpose(1, 2).is_contiguous()  # the projection that follows copies nothing
     assert attend.backend_report() == "triton (as asked for)"
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+@pytest.mark.parametrize("config", [*CONFIGS.values(), replace(OURS, layer_rho={0: (0.3, 0.9)})], ids=[*CONFIGS, "two"])
+def test_heads_in_two_places(config: SparsityConfig, backend: str) -> None:
+    """Each place has one of two heads; what they add up is known from a first round."""
+    attend, given = BlockSparse(config, backend), []
+
+    def note(x: Tensor) -> Tensor:
+        given.append(x)
+        return x
+
+    def halves(add_up: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        places = [
+            attend.on_heads(*(x[:, head : head + 1] for x in operands()), LAYOUT, 0, Heads(head, 1, 2, add_up))
+            for head in (0, 1)
+        ]
+        return [torch.cat(parts, dim=1) for parts in zip(*places, strict=True)]
+
+    halves(note)
+    assert len(given) == (2 if config.own and not config.layer_rho else 0)
+    out, density = halves(lambda x: given[0] + given[1])
+    expected, same = attend(*operands(), LAYOUT, 0)
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(density, same)
 
 
 def test_masked_patches() -> None:
