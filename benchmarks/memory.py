@@ -38,10 +38,14 @@ CHUNKS = (1, 8)
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of tensors made while it is active; `peak` is the most that were alive at once."""
+    """Counts the bytes of tensors made while it is active; `peak` is the most that were alive at once.
 
-    def __init__(self) -> None:
+    Views of the weights are not counted.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
+        self.weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
         self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
         self.peak = 0
 
@@ -50,6 +54,8 @@ class LiveBytes(TorchDispatchMode):
         for tensor in tree_leaves(result):
             if isinstance(tensor, torch.Tensor):
                 storage = tensor.untyped_storage()
+                if storage._cdata in self.weights:
+                    continue
                 self.alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
         self.alive = {key: entry for key, entry in self.alive.items() if not entry[0].expired()}
         self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
@@ -70,7 +76,7 @@ def random_model(family_name: str, dtype: torch.dtype, device: str) -> LoadedMod
 def counted(model: LoadedModel, load: Load) -> int:
     """Most bytes of live tensors of one pass, on the meta device."""
     pixels = torch.empty(load.frames, 3, load.height, load.width, device="meta")
-    with mocked_attention(), torch.inference_mode(), LiveBytes() as live:
+    with mocked_attention(), torch.inference_mode(), LiveBytes(model.model) as live:
         model.model(pixels, frame_chunk=load.frame_chunk, global_attention=nothing)
     return live.peak + pixels.numel() * pixels.element_size()
 
@@ -139,7 +145,9 @@ def main() -> None:
             for frames in options.frames:
                 for chunk in CHUNKS:
                     for preset in presets:
-                        rows.append(row(model, Load(frames, height, width, chunk), preset))
+                        sparse = preset not in (None, "dense")
+                        load = Load(frames, height, width, chunk, sparse=sparse, offload=False)
+                        rows.append(row(model, load, preset))
                         print(json.dumps(rows[-1]), flush=True)
         del model
     if options.out:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .rope import RopeTable, apply_rope
 
 LARGEST_WIDTH = 8192  # of a row that a kernel holds at once
+PLAIN_TOKENS = 8192  # that the plain formula turns at a time: it needs several times their memory
 
 
 def normalise(x: Tensor, norm: nn.LayerNorm) -> Tensor:
@@ -59,11 +60,12 @@ def rotate_(qkv: Tensor, q_norm: nn.Module, k_norm: nn.Module, rope: RopeTable |
 
         rotate_rows(qkv, None if plain else q_norm, None if plain else k_norm, rope)
         return
-    for vectors, norm in ((qkv[:, :, 0], q_norm), (qkv[:, :, 1], k_norm)):  # (B, T, heads, D)
-        found = norm(vectors)
-        if rope is not None:
-            found = apply_rope(found.transpose(1, 2), rope).transpose(1, 2)
-        vectors.copy_(found)
+    frame = qkv.shape[1] if rope is None else rope.cos.shape[0]
+    frames = qkv.unflatten(1, (-1, frame)).flatten(0, 1)  # (B * N, P, 3, heads, D)
+    for some in frames.split(max(1, PLAIN_TOKENS // frame)):
+        for vectors, norm in ((some[:, :, 0], q_norm), (some[:, :, 1], k_norm)):
+            found = norm(vectors)
+            vectors.copy_(found if rope is None else apply_rope(found.transpose(1, 2), rope).transpose(1, 2))
 
 
 def on_gpu(x: Tensor) -> bool:

@@ -1,8 +1,9 @@
 """How much memory a reconstruction needs beside the weights, from the architecture: an estimate, not a promise.
 
-Two moments can be the worst: the last layers of the token stack, when what the heads read is being kept, and the dense
-heads. All terms are bytes; the counts of live tensors follow models/aggregator.py, models/pi3.py and dense_head.py, and
-benchmarks/memory.py compares the sum with measured peaks.
+Four moments can be the worst: when the encoder's tokens become the residual stream, inside the last global layers, when
+the heads take what they need of the last layer, and the dense heads. All terms are bytes; the counts of live tensors
+follow aggregator.py, lean.py, head_inputs.py and dense_head.py in models/, and benchmarks/memory.py compares the sum with
+measured peaks.
 """
 
 from dataclasses import dataclass, replace
@@ -10,38 +11,62 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..models.checkpoints import LoadedModel
+from ..models.lean import TOKENS_AT_ONCE
+from ..models.sparse.select import INDEX_LIMIT_BYTES, INDEX_LIMIT_PER_TOKEN
 
 FLOAT32 = 4
-LIVE_IN_BLOCK = 11  # token widths in the weights' format that a block holds at once: norm, hidden layer twice, branch
-STREAMS = 3  # float32 residual streams alive at once: before, after the frame block, after the global block
+LIVE_IN_PIECE = 8  # token widths in the weights' format that the MLP holds for a piece of tokens
+FULL_SIZE_MAPS = 2.75  # maps of the head's last width at full size, alive at once with what convolutions need
 
 
 @dataclass(frozen=True)
 class Load:
-    """One run: N frames of H x W pixels, `frame_chunk` of them at a time in encoder and heads."""
+    """One run: N frames of H x W pixels, `frame_chunk` of them at a time in encoder and heads.
+
+    sparse: global attention is sparse, so keys and values are packed in blocks. dense_heads: how many of VGGT's depth
+    and point heads run, computing in numbers of `head_bytes` bytes. offload: images and results lie on the CPU.
+    """
 
     frames: int
     height: int
     width: int
     frame_chunk: int = 8
+    sparse: bool = True
+    dense_heads: int = 1
+    head_bytes: int = FLOAT32
+    offload: bool = True
 
     @property
     def pixels(self) -> int:
         """Pixels of one frame."""
         return self.height * self.width
 
+    @property
+    def chunk(self) -> int:
+        """Frames at a time."""
+        return min(self.frames, self.frame_chunk)
+
 
 def activation_bytes(model: LoadedModel, load: Load) -> int:
     """Bytes beside the weights that `reconstruct` needs at its worst moment."""
-    tokens = load.frames * tokens_per_frame(model, load)
-    stream = tokens * model.model.config.encoder.width * FLOAT32
-    element = next(model.model.parameters()).element_size()
-    block = tokens * model.model.config.encoder.width * element * LIVE_IN_BLOCK
-    kept = kept_streams(model) * stream
-    images = load.frames * load.pixels * (3 + 3 * FLOAT32)
-    layers = kept + STREAMS * stream + block
-    heads = kept + min(load.frame_chunk, load.frames) * head_bytes(model, load) + output_bytes(model, load)
-    return images + max(layers, heads)
+    stream = tokens_of(model, load) * model.model.config.encoder.width * FLOAT32
+    maps, last_map = map_bytes(model, load)
+    held = load.chunk if load.offload else load.frames  # images on the device, and results
+    start = stream + max(stream, 2 * weight_format(model, stream))
+    heads = maps + load.chunk * head_frame_bytes(model, load)
+    heads += held * load.pixels * FLOAT32 * output_channels(model, load)
+    taking = 0
+    if model.family == "pi3":
+        heads += 2 * stream
+    else:
+        taking = 2 * stream + maps + last_map + load.chunk * taken_frame_bytes(model, load)
+    worst = max(start, layer_bytes(model, load, stream) + maps - last_map, taking, heads)
+    return round(worst + held * load.pixels * FLOAT32 * 3)
+
+
+def tokens_of(model: LoadedModel, load: Load) -> int:
+    """Tokens of all frames."""
+    return load.frames * tokens_per_frame(model, load)
 
 
 def tokens_per_frame(model: LoadedModel, load: Load) -> int:
@@ -51,26 +76,51 @@ def tokens_per_frame(model: LoadedModel, load: Load) -> int:
     return special + load.pixels // config.encoder.patch_size**2
 
 
-def kept_streams(model: LoadedModel) -> int:
-    """Token widths in float32 that wait for the heads: [frame | global] of each kept layer."""
+def weight_format(model: LoadedModel, float32_bytes: float) -> float:
+    """What so many bytes of float32 take in the format of the weights."""
+    return float32_bytes / FLOAT32 * next(model.model.parameters()).element_size()
+
+
+def layer_bytes(model: LoadedModel, load: Load, stream: int) -> float:
+    """A global layer whose frame block's result is still wanted: stream, its copy, and what attention holds."""
     config = model.model.config
-    return 2 * len({*config.kept_layers, config.depth - 1}) if model.family == "vggt" else 2
+    tokens = tokens_of(model, load)
+    narrow = weight_format(model, stream)  # all tokens, in the format of the weights
+    piece = weight_format(model, min(tokens, TOKENS_AT_ONCE) * config.encoder.width * FLOAT32 * LIVE_IN_PIECE)
+    found = 2 * stream + 4 * narrow + tokens * config.heads * FLOAT32  # queries, keys, values, output; sums
+    if load.sparse:
+        lists = max(INDEX_LIMIT_BYTES, INDEX_LIMIT_PER_TOKEN * tokens)
+        found += 2.1 * narrow + min(lists, narrow)
+    return found + piece
 
 
-def head_bytes(model: LoadedModel, load: Load) -> int:
+def map_bytes(model: LoadedModel, load: Load) -> tuple[int, int]:
+    """What waits for VGGT's dense heads, and the part of it that the last layer adds."""
+    config = model.model.config
+    if model.family == "pi3":
+        return 0, 0
+    patches = load.frames * load.pixels // config.encoder.patch_size**2
+    one = patches * load.head_bytes * load.dense_heads
+    return one * sum(config.dense.channels), one * config.dense.channels[-1]
+
+
+def taken_frame_bytes(model: LoadedModel, load: Load) -> int:
+    """What the heads hold of one frame while they take their maps: both halves joined, normalised, converted."""
+    return tokens_per_frame(model, load) * 2 * model.model.config.encoder.width * FLOAT32 * 3
+
+
+def head_frame_bytes(model: LoadedModel, load: Load) -> float:
     """What the dense heads hold for one frame."""
     config = model.model.config
     if model.family == "pi3":
         per_token = 6 * config.head_width * FLOAT32
         return tokens_per_frame(model, load) * per_token + load.pixels * 8 * FLOAT32
-    features = config.dense.features
-    return load.pixels * FLOAT32 * (2 * features // 2 + features)  # half the features at full size, in and out
+    return load.pixels * load.head_bytes * config.dense.features / 2 * FULL_SIZE_MAPS
 
 
-def output_bytes(model: LoadedModel, load: Load) -> int:
-    """The maps that come out, for all frames."""
-    channels = 2 if model.family == "vggt" else 7
-    return load.frames * load.pixels * channels * FLOAT32
+def output_channels(model: LoadedModel, load: Load) -> int:
+    """Numbers of a pixel that come out: depth and confidence, points and confidence."""
+    return (2 if load.dense_heads < 2 else 6) if model.family == "vggt" else 7
 
 
 def most_frames(model: LoadedModel, load: Load, budget_bytes: int) -> int:
@@ -81,6 +131,17 @@ def most_frames(model: LoadedModel, load: Load, budget_bytes: int) -> int:
         fits = activation_bytes(model, replace(load, frames=middle)) <= budget_bytes
         low, high = (middle, high) if fits else (low, middle - 1)
     return low
+
+
+def fitting_chunk(model: LoadedModel, load: Load, budget_bytes: int) -> int:
+    """The frames at a time with which the run fits into so many bytes: those of `load`, or a half of them, or less.
+
+    1 where nothing fits.
+    """
+    chunk = load.chunk
+    while chunk > 1 and activation_bytes(model, replace(load, frame_chunk=chunk)) > budget_bytes:
+        chunk //= 2
+    return chunk
 
 
 def largest_side(model: LoadedModel, load: Load, budget_bytes: int) -> int:

@@ -65,8 +65,9 @@ def reconstruct(
         torch.cuda.reset_peak_memory_stats(weight.device)
     with torch.inference_mode():
         own = images.images if parallel is None else parallel.own_frames(images.images, 0)
-        pixels = to_pixels(own, weight.device)
+        pixels = to_pixels(own)  # on the CPU, as are the results: a GPU needs those of a few frames at a time
         options: dict[str, Any] = {"frame_chunk": frame_chunk, "global_attention": attend, "progress": clock}
+        options["results"] = "cpu"
         if parallel is not None:
             options["parallel"] = parallel
         if model.family == "vggt":

@@ -113,7 +113,18 @@ class OurForward:
         return "dense" if self.attention is None else self.attention.backend_report()
 
     def estimate_bytes(self, frames: int, height: int, width: int) -> int | None:
-        return activation_bytes(self.loaded, Load(frames, height, width, **self.load_options))
+        head_dtype = self.options.get("head_dtype")
+        load = Load(
+            frames,
+            height,
+            width,
+            **self.load_options,
+            sparse=not self.is_dense,
+            dense_heads=len({"depth", "points"} & set(self.outputs)),
+            head_bytes=4 if head_dtype is None else head_dtype.itemsize,
+            offload=self.offload,
+        )
+        return activation_bytes(self.loaded, load)
 
     def work(self, frames: int, height: int, width: int, density: float) -> dict[str, Work]:
         heads = next((module for name, module in self.model.named_children() if name.endswith("_head")), self.model)
