@@ -2,8 +2,8 @@
 
 Four moments can be the worst: when the encoder's tokens become the residual stream, inside the last global layers, when
 the heads take what they need of the last layer, and the dense heads. All terms are bytes; the counts of live tensors
-follow aggregator.py, lean.py, head_inputs.py and dense_head.py in models/, and benchmarks/memory.py compares the sum with
-measured peaks.
+follow aggregator.py, lean.py, head_inputs.py and dense_head.py in models/, and benchmarks/memory.py compares the sum
+with measured peaks.
 """
 
 from dataclasses import dataclass, replace

@@ -39,7 +39,8 @@ class Problem:
 
 def run_torch(problem: Problem) -> tuple[Tensor, Tensor]:
     """Output (B, heads, N * P, D) and computed pairs (B, heads), in plain torch."""
-    return _run(problem, sparse_attention_torch)
+    query, key, value = (x.contiguous() for x in problem.operands)  # blocks are gathered out of them again and again
+    return _run(replace(problem, query=query, key=key, value=value), sparse_attention_torch)
 
 
 def run_reference(problem: Problem) -> tuple[Tensor, Tensor]:
