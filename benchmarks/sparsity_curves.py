@@ -15,7 +15,7 @@ import argparse
 import json
 import re
 import runpy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,18 +119,7 @@ def curves(runs: list[dict[str, Any]]) -> Plot:
 
 def times(runs: list[dict[str, Any]]) -> Plot:
     """A panel for each number of frames: AUC@5 against the time of a forward pass."""
-    with style():
-        figure, axes = new_figure(PAGE_IN, 2.9, 1, len(runs), squeeze=False)
-        for axis, run in zip(axes[0], runs, strict=True):
-            for name, (color, marker) in {"dense": (DENSE, "*"), **SERIES}.items():
-                points = sorted((r["seconds"], r["auc_5"]) for r in run["rows"] if r["series"] == name)
-                if points:
-                    axis.plot(*zip(*points, strict=True), color=color, marker=marker, label=name)
-            axis.set_title(f"{METRICS['auc_5']} ({run['frames']} frames)")
-            axis.set_xlabel("forward pass, s")
-            axis.set_xlim(0, None)
-            axis.set_ylim(0, None)
-        add_legend(figure, axes[0])
+    figure = panels(runs, lambda row: row["seconds"], "forward pass, s")
     return Plot(figure, "sparsity_time", f"Median forward pass of a scene, heads included. {conditions(runs)}")
 
 
@@ -138,27 +127,38 @@ def layer_times(runs: list[dict[str, Any]], report: Mapping[str, Any]) -> Plot:
     """The same against the time of one layer: choice, kernel and special queries, as `report` has them."""
     known = {settings_key(row["sparsity"]): row["whole_ms"] for row in report["selection"]}
     dense_ms = min(row["milliseconds"] for row in report["attention"] if row["blocks"] is None)
-    with style():
-        figure, axes = new_figure(PAGE_IN, 2.9, 1, len(runs), squeeze=False)
-        for axis, run in zip(axes[0], runs, strict=True):
-            dense = next(r for r in run["rows"] if r["series"] == "dense")
-            axis.plot([dense_ms], [dense["auc_5"]], "*", color=DENSE, label="dense, the fastest of PyTorch")
-            for name, (color, marker) in SERIES.items():
-                rows = [r for r in run["rows"] if r["series"] == name and settings_key(r["sparsity"]) in known]
-                points = sorted((known[settings_key(r["sparsity"])], r["auc_5"]) for r in rows)
-                if points:
-                    axis.plot(*zip(*points, strict=True), color=color, marker=marker, label=name)
-            axis.set_title(f"{METRICS['auc_5']} ({run['frames']} frames)")
-            axis.set_xlabel("one layer, 200 frames, ms")
-            axis.set_xlim(0, None)
-            axis.set_ylim(0, None)
-        add_legend(figure, axes[0])
+
+    def place(row: Mapping[str, Any]) -> float | None:
+        return dense_ms if row["series"] == "dense" else known.get(settings_key(row["sparsity"]))
+
+    figure = panels(runs, place, "one layer, 200 frames, ms", "dense, the fastest of PyTorch")
     tokens = report["selection"][0]["tokens"]
     what = (
         f"Accuracy of mini against the time of one global layer of VGGT-1B's size under the same settings ({tokens:,} "
         f"tokens, 16 heads of 64, bfloat16, {report['machine']['device']}); choice of blocks included."
     )
     return Plot(figure, "sparsity_layer_time", f"{what} {conditions(runs)}")
+
+
+def panels(
+    runs: list[dict[str, Any]], place: Callable[[Mapping[str, Any]], float | None], label: str, dense: str = "dense"
+) -> Any:
+    """AUC@5 against what `place` gives for a row (None: leave it out), a panel for each number of frames."""
+    with style():
+        figure, axes = new_figure(PAGE_IN, 2.9, 1, len(runs), squeeze=False)
+        for axis, run in zip(axes[0], runs, strict=True):
+            for name, (color, marker) in {"dense": (DENSE, "*"), **SERIES}.items():
+                places = ((place(r), r["auc_5"]) for r in run["rows"] if r["series"] == name)
+                points = sorted(point for point in places if point[0] is not None)
+                if points:
+                    shown = dense if name == "dense" else name
+                    axis.plot(*zip(*points, strict=True), color=color, marker=marker, label=shown)
+            axis.set_title(f"{METRICS['auc_5']} ({run['frames']} frames)")
+            axis.set_xlabel(label)
+            axis.set_xlim(0, None)
+            axis.set_ylim(0, None)
+        add_legend(figure, axes[0])
+    return figure
 
 
 def settings_key(settings: Mapping[str, Any]) -> tuple:

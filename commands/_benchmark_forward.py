@@ -165,14 +165,14 @@ class ForwardBenchmark:
         return dict(setting(text, arguments.min_tokens) for text in arguments.sparsity or default)
 
     def _ours(self, name: str) -> Any:
+        import torch
+
         from ..evaluation.speed.contenders import OurForward
         from ._model import open_model
 
         arguments, choice = self.arguments, self.settings[name]
         if self.loaded is None:
             self.loaded = open_model(arguments.model, arguments.precision, arguments.device)
-        import torch
-
         half = None if arguments.heads_in == "float32" else getattr(torch, arguments.heads_in)
         return OurForward(
             self.loaded,

@@ -169,7 +169,7 @@ def evaluate(arguments: argparse.Namespace, benchmarks: list, device: Any) -> No
 
 def own_command(arguments: argparse.Namespace) -> list[str]:
     """The words that start this command again, without those about Ray."""
-    import sys
+    from ._ranks import own_command as command_of
 
     words, kept = iter(arguments.argv), []
     for word in words:
@@ -179,7 +179,7 @@ def own_command(arguments: argparse.Namespace) -> list[str]:
                 next(words, None)
             continue
         kept.append(word)
-    return [sys.executable, str(Path(__file__).resolve().parents[1]), *kept]
+    return command_of(kept)
 
 
 def our_methods(arguments: argparse.Namespace) -> list:

@@ -107,8 +107,9 @@ def dense_attention(
 def fastest_kernel(query: Tensor) -> str:
     """ "flash-attn-4" where it is installed, "cuDNN", or "SDPA", PyTorch's own choice.
 
-    PyTorch takes FlashAttention-2; on Hopper GPUs and newer ones cuDNN is a third faster in 16 bits, and flash-attn-4
-    three quarters. Both prepare themselves for every new shape, which short inputs would not pay back.
+    On Hopper GPUs and newer ones cuDNN is a third faster in 16 bits than FlashAttention-2, which some versions of
+    PyTorch take, and flash-attn-4 three quarters. Both prepare themselves for every new shape, which short inputs would
+    not pay back.
     """
     tokens = query.shape[0] * query.shape[2]
     if not query.is_cuda or query.element_size() != 2 or tokens < PREPARED_TOKENS or torch.compiler.is_compiling():

@@ -17,30 +17,25 @@ ELEMENTS = 4096  # of rows that a program holds at once
 def normalise_rows(x: Tensor, norm: nn.LayerNorm) -> Tensor:
     """Rows (T, C) normalised, in the type of the norm's weights."""
     x, out = x.contiguous(), torch.empty_like(x, dtype=norm.weight.dtype, memory_format=torch.contiguous_format)
-    _launch(_add_normalise, x, None, None, norm, out)
+    _launch(x, None, None, norm, out)
     return out
 
 
 def add_rows(x: Tensor, branch: Tensor, factors: Tensor | None, norm: nn.LayerNorm | None = None) -> Tensor | None:
     """x += factors * branch, both (T, C) with their rows in one piece; with a norm, also the normalised result."""
     out = None if norm is None else torch.empty_like(x, dtype=norm.weight.dtype)
-    _launch(_add_normalise, x, branch.contiguous(), factors, norm, out)
+    _launch(x, branch.contiguous(), factors, norm, out)
     return out
 
 
 def _launch(
-    kernel: triton.JITFunction,
-    x: Tensor,
-    branch: Tensor | None,
-    factors: Tensor | None,
-    norm: nn.LayerNorm | None,
-    out: Tensor | None,
+    x: Tensor, branch: Tensor | None, factors: Tensor | None, norm: nn.LayerNorm | None, out: Tensor | None
 ) -> None:
     rows, width = x.shape
     columns = triton.next_power_of_2(width)
     at_once = max(1, ELEMENTS // columns)
     with on_device(x):
-        kernel[(triton.cdiv(rows, at_once),)](
+        _add_normalise[(triton.cdiv(rows, at_once),)](
             x, x if branch is None else branch, x if factors is None else factors,
             x if norm is None else norm.weight, x if norm is None else norm.bias, x if out is None else out,
             rows, x.stride(0), width, 0.0 if norm is None else norm.eps,
@@ -105,10 +100,10 @@ def _rotate(
     width: tl.constexpr, has_norm: tl.constexpr, has_rope: tl.constexpr,
     at_once: tl.constexpr, columns: tl.constexpr,
 ):  # fmt: skip
+    # kind: 0 queries, 1 keys
     row = tl.program_id(0).to(tl.int64) * at_once + tl.arange(0, at_once)  # (token of all sequences, head)
     token, head = row // heads, row % heads
     quarter: tl.constexpr = width // 4
-    # kind: 0 queries, 1 keys
     column = tl.arange(0, columns)  # of the pairs: those of y, then those of x
     inside = column < 2 * quarter
     first = column // quarter * (2 * quarter) + column % quarter

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .aggregator import stack_densities
+from .aggregator import LayerTokens, stack_densities
 from .attention import GlobalAttention, TokenLayout, dense_attention, patch_order
 from .dinov2 import EncoderConfig, VisionTransformer
 from .gathered import Gathered
@@ -124,7 +124,7 @@ class Pi3(nn.Module):
         for start in range(0, batch * frames, chunk):
             if progress is not None:
                 progress("heads", start, batch * frames)
-            local_points, logits, camera_to_world = self.heads(joined(tokens, start, start + chunk), layout)
+            local_points, logits, camera_to_world = self.heads(tokens.joined(start, start + chunk)[0], layout)
             points = transform_points(camera_to_world, local_points)
             gathered.add((points, local_points, logits, camera_to_world))
         return Pi3Output(*(result.unflatten(0, (batch, frames)) for result in gathered.all()), density)
@@ -141,12 +141,8 @@ class Pi3(nn.Module):
         layout: TokenLayout,
         attend: GlobalAttention | None = None,
         progress: Progress | None = None,
-    ) -> tuple[tuple[Tensor, Tensor, Tensor | None], Tensor | None]:
-        """Patch tokens (B*N, h*w, C) -> the tokens that `joined` puts together, and the density.
-
-        They are those after the last frame block and after the last global block, (B*N, P, C) each, and what brings
-        the tokens of a frame back into their own order, (P,) or None.
-        """
+    ) -> tuple[LayerTokens, Tensor | None]:
+        """Patch tokens (B*N, h*w, C) -> those of the last two blocks, all frames as of one scene, and the density."""
         attend = attend or self.global_attention
         dtype = torch.promote_types(patches.dtype, torch.float32)  # of the residual stream
         registers = self.register_token[0].to(dtype).expand(patches.shape[0], -1, -1)
@@ -170,7 +166,8 @@ class Pi3(nn.Module):
             across, density = self.decoder[2 * layer + 1](across, rope, attend, layout, layer, overwrite=True)
             tokens = across.unflatten(1, (layout.frames, -1)).flatten(0, 1)
             densities.append(density)
-        return (inside, tokens, None if order is None else order[1]), stack_densities(densities)
+        last = LayerTokens(inside[None], tokens[None], None if order is None else order[1])
+        return last, stack_densities(densities)
 
     def heads(self, tokens: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor, Tensor]:
         """(M, P, 2C) -> local points (M, H, W, 3), confidence logits (M, H, W), camera to world (M, 4, 4)."""
@@ -186,13 +183,6 @@ class Pi3(nn.Module):
     def _head_precision(self, device: torch.device) -> torch.autocast | nullcontext:
         """The last layers run in the precision of their weights; in training the caller's autocast stays."""
         return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
-
-
-def joined(tokens: tuple[Tensor, Tensor, Tensor | None], first: int, end: int) -> Tensor:
-    """[last frame block | last global block] of the frames first..end - 1 of all scenes, (n, P, 2C), from `decode`."""
-    inside, across, back = tokens
-    both = torch.cat([inside[first:end], across[first:end]], dim=-1)
-    return both if back is None else both[:, back]
 
 
 class HeadDecoder(nn.Module):

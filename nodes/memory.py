@@ -6,6 +6,7 @@ follow aggregator.py, lean.py, head_inputs.py and dense_head.py in models/, and 
 with measured peaks.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -125,11 +126,15 @@ def output_channels(model: LoadedModel, load: Load) -> int:
 
 def most_frames(model: LoadedModel, load: Load, budget_bytes: int) -> int:
     """How many frames of this size fit into so many bytes; 0 if not one does."""
-    low, high = 0, load.frames
+    return largest_that(lambda n: activation_bytes(model, replace(load, frames=n)) <= budget_bytes, load.frames)
+
+
+def largest_that(fits: Callable[[int], bool], most: int) -> int:
+    """The largest of 1..most that fits, where all smaller ones do as well; 0 if not even 1 does."""
+    low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
-        fits = activation_bytes(model, replace(load, frames=middle)) <= budget_bytes
-        low, high = (middle, high) if fits else (low, middle - 1)
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
     return low
 
 

@@ -16,6 +16,7 @@ from ..scene.pixels import to_pixels
 from ..scene.reconstruction import Reconstruction
 from .depth_preview import Show, depth_previews
 from .interrupt import Check, by_heads, interruptible
+from .memory import Load, tokens_of
 from .stage_clock import StageClock
 
 
@@ -136,11 +137,7 @@ def settings_by_head(sparsity: SparsityConfig | None) -> bool:
 
 def token_count(model: LoadedModel, images: ImageSet) -> int:
     """Tokens that global attention sees: patches of all images, and what the model adds to each of them."""
-    config = model.model.config
-    special = config.registers + (1 if model.family == "vggt" else 0)  # VGGT has a camera token as well
-    height, width = images.images.shape[1:3]
-    patches = height * width // config.encoder.patch_size**2
-    return len(images) * (special + patches)
+    return tokens_of(model, Load(len(images), *images.images.shape[1:3]))
 
 
 def global_layers(model: LoadedModel) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...nodes.memory import gib, is_out_of_memory
+from ...nodes.memory import gib, is_out_of_memory, largest_that
 from .contenders import Contender
 from .forward import noise, release
 
@@ -94,12 +94,12 @@ def fits(contender: Contender, frames: int, size: tuple[int, int], device: torch
 
 def largest_estimated(contender: Contender, size: tuple[int, int], budget_bytes: float, most: int) -> int:
     """The largest number of frames that should fit, 0 to `most`, by the estimate; `most` where there is none."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        needed = contender.estimate_bytes(middle, *size)
-        low, high = (middle, high) if needed is None or needed <= budget_bytes else (low, middle - 1)
-    return low
+
+    def should_fit(frames: int) -> bool:
+        needed = contender.estimate_bytes(frames, *size)
+        return needed is None or needed <= budget_bytes
+
+    return largest_that(should_fit, most)
 
 
 def largest(

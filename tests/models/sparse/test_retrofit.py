@@ -10,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from manyview.models.aggregator import Aggregator, AggregatorConfig
 from manyview.models.dinov2 import EncoderConfig
 from manyview.models.layers import Attention, Block
-from manyview.models.pi3 import Pi3, Pi3Config, joined
+from manyview.models.pi3 import Pi3, Pi3Config
 from manyview.models.rope import apply_rope, rope_at
 from manyview.models.sparse import BlockSparse, SparsityConfig, restore, sparsify
 
@@ -142,7 +142,7 @@ def pi3_pair(config: SparsityConfig | None = None) -> tuple[nn.Module, Tensor, T
     if config is not None:
         ours.global_attention = BlockSparse(config)
     parts, density = ours.decode(ours.encoder(IMAGES.flatten(0, 1)), ours.layout(IMAGES))
-    tokens = joined(parts, 0, IMAGES.shape[0] * IMAGES.shape[1])
+    tokens = parts.joined()[0]
     return look_alike, tokens.unflatten(0, IMAGES.shape[:2]), density
 
 
