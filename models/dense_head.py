@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from .convolutions import convolve, convolve_resample, last_layer
 from .layers import LayerNorm
-from .lean import may_overwrite
 
 POSITION_STRENGTH = 0.1
 
@@ -73,13 +72,15 @@ class DenseHead(nn.Module):
         for x, resize in zip(maps, self.resize_layers, strict=True):
             if self.position_maps:
                 x = add_position_map(x, width / height)
-            resized.append(resize(x))  # (M, channels, 4h, 4w), (2h, 2w), (h, w), (h/2, w/2) rounded up
-        fused = self.scratch.fuse(resized)  # (M, features or half of them, 8h, 8w)
-        del resized
-        x = functional.interpolate(fused, size=output_size or image_size, mode="bilinear", align_corners=True)
+            # (M, channels, 4h, 4w), (2h, 2w), (h, w), (h/2, w/2) rounded up
+            resized.append(x if isinstance(resize, nn.Identity) else convolve(x, resize))
+        fused = self.scratch.fuse(resized)  # (M, features, 8h, 8w)
+        del resized, x
+        size = output_size or image_size
         if not self.position_maps:
-            return x
-        return self.scratch.outputs(add_position_map(x, width / height, overwrite=True))
+            return convolve_resample(fused, self.scratch.output_conv1, size)
+        position = position_terms(size, width / height, self.scratch.output_conv1.out_channels, fused)
+        return self.scratch.outputs(convolve_resample(fused, self.scratch.output_conv1, size, position))
 
 
 class Fusion(nn.Module):
@@ -106,21 +107,17 @@ class Fusion(nn.Module):
 
     def outputs(self, x: Tensor) -> Tensor:
         """Full-size features (M, last, H, W) -> raw maps; the last layer always in the precision of its weights."""
-        first, rectify, last = self.output_conv2
-        x = rectify(first(x))
-        with torch.autocast(x.device.type, enabled=False):
-            return last(x.to(last.weight.dtype))
+        first, _, last = self.output_conv2
+        return last_layer(convolve(x, first, rectify=True), last)
 
     def fuse(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps at 4h, 2h, h and h/2 -> (M, last, 8h, 8w)."""
-        first, second, third, fourth = maps
-        first, second = self.layer1_rn(first), self.layer2_rn(second)
-        third, fourth = self.layer3_rn(third), self.layer4_rn(fourth)
+        """Maps at 4h, 2h, h and h/2 -> (M, features, 8h, 8w)."""
+        layers = (self.layer1_rn, self.layer2_rn, self.layer3_rn, self.layer4_rn)
+        first, second, third, fourth = (convolve(x, rn, rectify=True) for x, rn in zip(maps, layers, strict=True))
         x = self.refinenet4(None, fourth, third.shape[-2:])
         x = self.refinenet3(x, third, second.shape[-2:])
         x = self.refinenet2(x, second, first.shape[-2:])
-        x = self.refinenet1(x, first, (2 * first.shape[-2], 2 * first.shape[-1]))
-        return self.output_conv1(x)
+        return self.refinenet1(x, first, (2 * first.shape[-2], 2 * first.shape[-1]))
 
 
 class FusionStep(nn.Module):
@@ -132,10 +129,13 @@ class FusionStep(nn.Module):
         self.out_conv = nn.Conv2d(features, features, kernel_size=1)
 
     def forward(self, coarser: Tensor | None, skip: Tensor, size: tuple[int, int]) -> Tensor:
-        """Add this map to the result so far and resample to the size of the next finer one."""
-        x = skip if coarser is None else coarser + self.resConfUnit1(skip)
-        x = functional.interpolate(self.resConfUnit2(x), size=size, mode="bilinear", align_corners=True)
-        return self.out_conv(x)
+        """Add this map, rectified, to the result so far and resample to the size of the next finer one.
+
+        The 1 x 1 convolution comes before the resampling: the order does not matter to the result, but there are fewer
+        pixels there.
+        """
+        x = skip if coarser is None else self.resConfUnit1(skip, coarser, rectify=True)
+        return convolve_resample(self.resConfUnit2(x), self.out_conv, size)
 
 
 class ResidualUnit(nn.Module):
@@ -144,27 +144,30 @@ class ResidualUnit(nn.Module):
         self.conv1 = nn.Conv2d(features, features, kernel_size=3, padding=1)
         self.conv2 = nn.Conv2d(features, features, kernel_size=3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        rectified = functional.relu(x)
-        # the skip carries the rectified input: the public weights were trained with an in-place ReLU
-        return self.conv2(functional.relu(self.conv1(rectified))) + rectified
+    def forward(self, rectified: Tensor, *added: Tensor, rectify: bool = False) -> Tensor:
+        """The unit's result, for its input after the ReLU that it begins with, and what is added to it.
+
+        The skip carries the rectified input too: the public weights were trained with an in-place ReLU.
+        """
+        hidden = convolve(rectified, self.conv1, rectify=True)
+        return convolve(hidden, self.conv2, rectified, *added, rectify=rectify)
 
 
-def add_position_map(x: Tensor, aspect: float, *, overwrite: bool = False) -> Tensor:
+def add_position_map(x: Tensor, aspect: float) -> Tensor:
     """Add the sinusoidal map to (M, C, mh, mw): the first half of the channels tells x, the second y.
 
-    `aspect` is W / H of the image, whose corners lie at distance 1 from its centre. `overwrite` allows doing it in
-    place, which happens where no gradients are wanted.
+    `aspect` is W / H of the image, whose corners lie at distance 1 from its centre.
     """
+    across, down = position_terms(x.shape[-2:], aspect, x.shape[1], x)
     half = x.shape[1] // 2
-    diagonal = (aspect * aspect + 1) ** 0.5
-    across = sinusoids(x.shape[3], aspect / diagonal, half, x)  # (C/2, mw)
-    down = sinusoids(x.shape[2], 1 / diagonal, half, x)  # (C/2, mh)
-    if overwrite and may_overwrite():
-        x[:, :half].add_(across[:, None, :])
-        x[:, half:].add_(down[:, :, None])
-        return x
     return torch.cat([x[:, :half] + across[:, None, :], x[:, half:] + down[:, :, None]], dim=1)
+
+
+def position_terms(size: tuple[int, int], aspect: float, channels: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """What is added to the first half of the channels of every column, (C/2, mw), and to the second of every row."""
+    diagonal = (aspect * aspect + 1) ** 0.5
+    across = sinusoids(size[1], aspect / diagonal, channels // 2, like)
+    return across, sinusoids(size[0], 1 / diagonal, channels // 2, like)
 
 
 def sinusoids(samples: int, extent: float, channels: int, like: Tensor) -> Tensor:

@@ -71,9 +71,10 @@ def rotate_(qkv: Tensor, q_norm: nn.Module, k_norm: nn.Module, rope: RopeTable |
 def on_gpu(x: Tensor) -> bool:
     """Whether the kernels run on this tensor."""
     small = x.shape[-1] <= LARGEST_WIDTH and x.dtype != torch.float64
-    return x.is_cuda and small and _has_kernels(x.device)
+    return x.is_cuda and small and has_kernels(x.device)
 
 
 @cache
-def _has_kernels(device: torch.device) -> bool:
+def has_kernels(device: torch.device) -> bool:
+    """Whether Triton is there and the GPU is new enough."""
     return importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device)[0] >= 8

@@ -39,12 +39,37 @@ def test_activations_golden(function_goldens):
         function_goldens.agree("activate/out/exp__expp1__conf", confidence)
 
 
-def test_residual_skip_is_rectified():
-    unit = ResidualUnit(2)
-    for parameter in unit.parameters():
-        torch.nn.init.zeros_(parameter)
-    x = torch.randn(1, 2, 4, 4)
-    assert torch.equal(unit(x), x.relu())
+def by_the_published_order(head: DenseHead, kept: list[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
+    """The head as it is described: ReLUs at the start of units, 1 x 1 convolutions after resampling."""
+
+    def unit(x: torch.Tensor, module: ResidualUnit) -> torch.Tensor:
+        rectified = x.relu()
+        return rectified + module.conv2(module.conv1(rectified).relu())
+
+    def resampled(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        return torch.nn.functional.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+    aspect, scratch = size[1] / size[0], head.scratch
+    maps = [head.project(number, x, size) for number, x in enumerate(kept)]
+    maps = [resize(add_position_map(x, aspect)) for x, resize in zip(maps, head.resize_layers, strict=True)]
+    maps = [getattr(scratch, f"layer{number + 1}_rn")(x) for number, x in enumerate(maps)]
+    sizes = [(2 * maps[0].shape[-2], 2 * maps[0].shape[-1]), *(x.shape[-2:] for x in maps[:3])]
+    x = None
+    for number in (3, 2, 1, 0):
+        step = getattr(scratch, f"refinenet{number + 1}")
+        x = maps[number] if x is None else x + unit(maps[number], step.resConfUnit1)
+        x = step.out_conv(resampled(unit(x, step.resConfUnit2), sizes[number]))
+    x = add_position_map(resampled(scratch.output_conv1(x), size), aspect)
+    return scratch.output_conv2(x)
+
+
+@pytest.mark.parametrize("no_gradients", [True, False])
+def test_order_of_steps_does_not_matter(no_gradients):
+    torch.manual_seed(0)
+    head, kept = DenseHead(24, 3, CONFIG, 14).eval().double(), [x.double() for x in tokens(2, 12)]
+    expected = by_the_published_order(head, kept, (42, 56))
+    with torch.inference_mode(no_gradients):
+        torch.testing.assert_close(head(kept, (42, 56)), expected)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(3, 4), (1, 1), (5, 2)])
