@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     base = preset(arguments.base)
     if not base.own:
         raise ValueError(
-            f"Only ManyView's own rule can be calibrated, not {arguments.base}; take quality, balanced or fast."
+            f"Only ManyView's own rule can be calibrated, not {arguments.base}; take quality, balanced, fast or long."
         )
     loaded = load_model(
         arguments.model, precision=arguments.precision, device=arguments.device, download=arguments.download

@@ -55,7 +55,7 @@ def add_endpoint(server: Server) -> None:
         Args:
             photos: Photos of the same scene from different places, or one video: web addresses or data: URIs.
             model: Which network: mini (bundled, rough), vggt-1b or pi3 (non-commercial use only), vggt-1b-commercial.
-            method: How much of attention is computed: dense (all), quality, balanced or fast (least).
+            method: How much of attention is computed: dense (all), quality, balanced, fast, long (hundreds of photos).
             resolution: Longer side in pixels that the network sees, a multiple of 14; 0 for its own.
             limit: At most so many photos or frames; 0 for all photos, or 32 frames of a video.
             confidence_percentile: Leaves out this share of the points in percent, least certain first.

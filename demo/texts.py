@@ -46,6 +46,7 @@ METHODS = {
     "quality": "Leaves out the blocks of attention that matter least: closest to dense, faster with many photos.",
     "balanced": "Leaves out more: faster still, small differences in depth.",
     "fast": "Leaves out most: fastest with hundreds of photos, differences can be seen.",
+    "long": "For 300 photos and more: time grows with their number, not its square; differences can be seen.",
     "paper-s25": "The published rule at its mildest setting.",
     "paper-s50": "The published rule at its middle setting.",
     "paper-s75": "The published rule at its strongest setting.",

@@ -24,6 +24,7 @@ NAMED = {
     "quality": OURS[1],
     "balanced": OURS[0],
     "fast": OURS[2],
+    "long": OTHERS[0],
     "paper-s25": PAPER[1],
     "paper-s50": PAPER[0],
     "paper-s75": PAPER[2],

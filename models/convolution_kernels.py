@@ -56,7 +56,7 @@ def _add(
 def resample(
     x: Tensor, bias: Tensor | None, size: tuple[int, int], position: tuple[Tensor, Tensor] | None = None
 ) -> Tensor:
-    """(M, C, h, w) -> (M, C, *size): bilinear with aligned corners, plus bias and position as in `convolve_resample`."""
+    """(M, C, h, w) -> (M, C, *size): bilinear, corners on corners, plus bias and position as in `convolve_resample`."""
     frames, channels, height, width = x.shape
     out = torch.empty((frames, channels, *size), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     across, down = (x, x) if position is None else (term.t().float().contiguous() for term in position)

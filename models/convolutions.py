@@ -62,7 +62,7 @@ def convolve_resample(
 
 
 def last_layer(x: Tensor, layer: nn.Conv2d) -> Tensor:
-    """A 1 x 1 convolution with few outputs, computed in the format of its weights: (M, C, h, w) -> (M, outputs, h, w)."""
+    """A 1 x 1 convolution of few outputs in the format of its weights, (M, C, h, w) -> (M, outputs, h, w)."""
     if in_few_passes(x, layer):
         from .convolution_kernels import mix
 

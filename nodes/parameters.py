@@ -26,7 +26,18 @@ class Parameter:
 
 BACKEND_CHOICES = ("auto", "flash-attn-4", "triton", "block-sparse-attn", "torch", "reference")
 RESIZE_CHOICES = ("keep", "crop", "pad", "square", "pi3")
-SPARSITY_CHOICES = ("dense", "quality", "balanced", "fast", "paper-s25", "paper-s50", "paper-s75", "custom", "file")
+SPARSITY_CHOICES = (
+    "dense",
+    "quality",
+    "balanced",
+    "fast",
+    "long",
+    "paper-s25",
+    "paper-s50",
+    "paper-s75",
+    "custom",
+    "file",
+)
 MODEL_CHOICES = ("mini", "vggt-1b", "vggt-1b-commercial", "pi3")
 EXPORT_FORMATS = {
     "ply": "the point cloud as PLY",
@@ -102,7 +113,8 @@ SPARSITY = (
         "choice",
         "quality",
         "How much of global attention is computed. dense: all of it. quality, balanced, fast: ManyView's own rule, "
-        "less and less. paper-s25 to -s75: the published rule. custom: by rho and tau. file: by a schedule.",
+        "less and less. long: for 300 photos and more. paper-s25 to -s75: the published rule. custom: by rho and tau. "
+        "file: by a schedule.",
         choices=SPARSITY_CHOICES,
     ),
     Parameter(
@@ -154,8 +166,8 @@ RECONSTRUCT = (
         "skip_masked",
         "bool",
         False,
-        "With quality, balanced or fast: attention does not look at parts of a view that its mask leaves out, such as "
-        "sky, people or the background of a turntable.",
+        "With quality, balanced, fast or long: attention does not look at parts of a view that its mask leaves out, "
+        "such as sky, people or the background of a turntable.",
         advanced=True,
     ),
 )

@@ -235,12 +235,16 @@ OURS: Mapping[str, Any] = {
     "min_tokens": 20_000,
 }
 
+LARGE_BLOCKS: Mapping[str, Any] = {"query_block": 128, "key_block": 64, "score_block": 64, "centroid_block": 512}
+
 PRESETS: Mapping[str, SparsityConfig] = {
     "dense": SparsityConfig(method="dense"),
     # Accuracy, density and speed of these: docs/sparsity.md.
     "quality": SparsityConfig(rho=0.6, **OURS),
     "balanced": SparsityConfig(rho=0.75, **OURS),
     "fast": SparsityConfig(rho=0.92, **OURS),
+    # For hundreds of frames: as many keys for a query whatever their number; larger blocks, whose choice costs less.
+    "long": SparsityConfig(rho=0.9, max_keys=8192, **OURS | LARGE_BLOCKS | {"min_tokens": 100_000}),
     # The paper's operating points: about 8, 26 and 75 % of the blocks dropped in VGGT, whatever their names say.
     "paper-s25": SparsityConfig(rho=0.10, tau=0.97),
     "paper-s50": SparsityConfig(rho=0.50, tau=0.90),

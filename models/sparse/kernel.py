@@ -26,7 +26,8 @@ PRECISIONS = ("ieee", "tf32")
 LARGEST_KEY_BLOCK = 128
 OLDEST_GPU = (8, 0)  # Ampere: bfloat16 products and asynchronous copies
 LOG2_E = math.log2(math.e)
-POOL_STAGES = 2  # of the loops over special keys and centroids
+SPECIAL_TILE, SPECIAL_STAGES = 32, 2  # special keys of one step, and the depth of its load pipeline
+POOL_TILE, POOL_STAGES = 32, 2  # the same of centroids
 
 
 def why_not(device: torch.device, dtype: torch.dtype, width: int, query_block: int, key_block: int) -> str | None:
@@ -115,8 +116,9 @@ def sparse_attention_triton(
             packed.special_key.shape[2], blocks.key_groups,
             blocks.segment_length % blocks.key_block or blocks.key_block, width**-0.5 * LOG2_E,
             D=width, BLOCK_D=triton.next_power_of_2(width), PARTS=parts, SPECIAL=blocks.layout.special,
-            BLOCK_M=tile.queries, BLOCK_N=tile.keys, BLOCK=blocks.key_block, TILE=32, POOLED=pooled,
-            POOL_STAGES=POOL_STAGES, LSE=lse is not None, PRECISION=precision,
+            BLOCK_M=tile.queries, BLOCK_N=tile.keys, BLOCK=blocks.key_block, POOLED=pooled,
+            SPECIAL_TILE=SPECIAL_TILE, SPECIAL_STAGES=SPECIAL_STAGES, POOL_TILE=POOL_TILE, POOL_STAGES=POOL_STAGES,
+            LSE=lse is not None, PRECISION=precision,
             EMULATE=interpreted() and query.dtype == torch.bfloat16,
             num_warps=tile.warps, num_stages=tile.stages, **(limits(tile) if query.dtype.itemsize == 2 else {}),
         )  # fmt: skip
@@ -281,8 +283,9 @@ def _attend(
     left_batch, left_head, left_row, lse_batch, lse_head,
     heads, first, rows, per_frame, k_rows, special_count, groups, short, scale,
     D: tl.constexpr, BLOCK_D: tl.constexpr, PARTS: tl.constexpr, SPECIAL: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, POOLED: tl.constexpr,
-    POOL_STAGES: tl.constexpr, LSE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK: tl.constexpr, POOLED: tl.constexpr,
+    SPECIAL_TILE: tl.constexpr, SPECIAL_STAGES: tl.constexpr, POOL_TILE: tl.constexpr, POOL_STAGES: tl.constexpr,
+    LSE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0) // PARTS  # of the index
     pair = tl.program_id(1).to(tl.int64)
@@ -351,12 +354,24 @@ def _attend(
         scores = tl.where(known[None, :], scores, -float("inf"))
         top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
 
-    # 2. All special keys.
-    t = tl.arange(0, TILE)
+    # 2. All special keys: whole tiles without any mask, then the rest.
     if SPECIAL > 0:
+        t = tl.arange(0, SPECIAL_TILE)
         sk_base = sk_ptr + pair * special_count * D + d[None, :]
         sv_base = sv_ptr + pair * special_count * D + d[None, :]
-        for begin in tl.range(0, special_count, TILE, num_stages=POOL_STAGES):
+        unmasked = special_count // SPECIAL_TILE * SPECIAL_TILE
+        for begin in tl.range(0, unmasked, SPECIAL_TILE, num_stages=SPECIAL_STAGES):
+            at = (begin + t)[:, None] * D
+            if D < BLOCK_D:
+                k = tl.load(sk_base + at, mask=(d < D)[None, :], other=0.0)
+                v = tl.load(sv_base + at, mask=(d < D)[None, :], other=0.0)
+            else:
+                k, v = tl.load(sk_base + at), tl.load(sv_base + at)
+            k = as_operand(k, k_ptr.dtype.element_ty, EMULATE)
+            v = as_operand(v, v_ptr.dtype.element_ty, EMULATE)
+            scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
+            top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
+        for begin in tl.range(unmasked, special_count, SPECIAL_TILE, num_stages=1):
             known = begin + t < special_count
             at = (begin + t)[:, None] * D
             k = tl.load(sk_base + at, mask=known[:, None] & (d < D)[None, :], other=0.0)
@@ -367,12 +382,16 @@ def _attend(
             scores = tl.where(known[None, :], scores, -float("inf"))
             top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
 
-    # 3. Centroids of groups that are not seen in full.
+    # 3. Centroids of groups that are not seen in full. All terms are in the unit of q . k: half the spread times
+    # 1 / sqrt(D), and the logarithm times sqrt(D). The first factor goes with the squares, so that both products add up
+    # in one accumulator.
     if POOLED:
-        square = as_operand(q.to(tl.float32) * q.to(tl.float32), q_ptr.dtype.element_ty, EMULATE)
+        t = tl.arange(0, POOL_TILE)
+        square = q.to(tl.float32) * q.to(tl.float32) * (scale * 0.34657359027997264)
+        square = as_operand(square, q_ptr.dtype.element_ty, EMULATE)
         pool_base = pair * groups * D + d[None, :]
         left_at = left_ptr + batch * left_batch + head * left_head + row.to(tl.int64) * left_row + t
-        for begin in tl.range(0, groups, TILE, num_stages=POOL_STAGES):
+        for begin in tl.range(0, groups, POOL_TILE, num_stages=POOL_STAGES):
             known = t < groups - begin
             at = pool_base + (begin + t)[:, None] * D
             within = known[:, None] & (d < D)[None, :]
@@ -380,8 +399,7 @@ def _attend(
             spread = as_operand(tl.load(cs_ptr + at, mask=within, other=0.0), q_ptr.dtype.element_ty, EMULATE)
             v = as_operand(tl.load(cv_ptr + at, mask=within, other=0.0), q_ptr.dtype.element_ty, EMULATE)
             log_left = tl.load(left_at + begin, mask=known, other=-float("inf")) * (1.4426950408889634 / scale)
-            # All terms in the unit of q . k: half the spread times 1 / sqrt(D), and the logarithm times sqrt(D).
-            scores = tl.dot(square, tl.trans(spread), input_precision=PRECISION) * (scale * 0.34657359027997264)
+            scores = tl.dot(square, tl.trans(spread), input_precision=PRECISION)
             scores = tl.dot(q, tl.trans(k), scores, input_precision=PRECISION) + log_left[None, :]
             top, total, out = _fold(scores, v, top, total, out, scale, PRECISION, EMULATE)
 

@@ -14,6 +14,7 @@ METHOD_HELP = {
     "quality": "ManyView's rule, closest to dense",
     "balanced": "ManyView's rule",
     "fast": "ManyView's rule, least computed",
+    "long": "ManyView's rule for hundreds of views: time grows with their number, not its square",
     "paper-s25": "the published rule",
     "paper-s50": "the published rule",
     "paper-s75": "the published rule",

@@ -30,7 +30,7 @@ def test_writes_a_schedule_that_can_be_used(
     ("words", "message"),
     [
         (["--keep", "1.5"], "between 0 and 1"),
-        (["--base", "paper-s50"], "take quality, balanced or fast"),
+        (["--base", "paper-s50"], "take quality, balanced, fast or long"),
         (["--scenes", "0"], "at least 1"),
     ],
 )

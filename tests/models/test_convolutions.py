@@ -1,4 +1,4 @@
-"""Convolutions with what follows them: the kernels (in Triton's interpreter, or on a GPU) against the plain formulas."""
+"""Convolutions and what follows: the kernels (in Triton's interpreter, or on a GPU) against the plain formulas."""
 
 import importlib.util
 
