@@ -98,7 +98,7 @@ class VisionTransformer(nn.Module):
             if progress is not None:
                 progress("encoder", start, images.shape[0])
             chunk = images[start : start + (frame_chunk or images.shape[0])]
-            chunks.append(self.encode(chunk.to(self.cls_token.device, non_blocking=True)))
+            chunks.append(self.encode(sent(chunk, self.cls_token.device)))
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
     def encode(self, images: Tensor) -> Tensor:
@@ -119,6 +119,13 @@ class VisionTransformer(nn.Module):
             patches + positions[:, 1:],
         ]
         return torch.cat(tokens, dim=1)
+
+
+def sent(images: Tensor, device: torch.device) -> Tensor:
+    """Images on a device; from the CPU to a GPU by way of page-locked memory, while that still computes."""
+    if device.type == "cuda" and images.device.type == "cpu":
+        images = images.pin_memory()
+    return images.to(device, non_blocking=True)
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -26,8 +26,7 @@ PRECISIONS = ("ieee", "tf32")
 LARGEST_KEY_BLOCK = 128
 OLDEST_GPU = (8, 0)  # Ampere: bfloat16 products and asynchronous copies
 LOG2_E = math.log2(math.e)
-SPECIAL_TILE, SPECIAL_STAGES = 32, 2  # special keys of one step, and the depth of its load pipeline
-POOL_TILE, POOL_STAGES = 32, 2  # the same of centroids
+SHORT_TILE, SHORT_STAGES = 32, 2  # special keys and centroids of one step, and the depth of its load pipeline
 
 
 def why_not(device: torch.device, dtype: torch.dtype, width: int, query_block: int, key_block: int) -> str | None:
@@ -117,7 +116,7 @@ def sparse_attention_triton(
             blocks.segment_length % blocks.key_block or blocks.key_block, width**-0.5 * LOG2_E,
             D=width, BLOCK_D=triton.next_power_of_2(width), PARTS=parts, SPECIAL=blocks.layout.special,
             BLOCK_M=tile.queries, BLOCK_N=tile.keys, BLOCK=blocks.key_block, POOLED=pooled,
-            SPECIAL_TILE=SPECIAL_TILE, SPECIAL_STAGES=SPECIAL_STAGES, POOL_TILE=POOL_TILE, POOL_STAGES=POOL_STAGES,
+            SPECIAL_TILE=tile.special, POOL_TILE=SHORT_TILE, STAGES=SHORT_STAGES,
             LSE=lse is not None, PRECISION=precision,
             EMULATE=interpreted() and query.dtype == torch.bfloat16,
             num_warps=tile.warps, num_stages=tile.stages, **(limits(tile) if query.dtype.itemsize == 2 else {}),
@@ -180,6 +179,7 @@ class Tile:
     keys: int
     warps: int
     stages: int
+    special: int = SHORT_TILE  # special keys of a step
 
 
 def tile_for(query_block: int, key_block: int, width: int, dtype: torch.dtype, precision: str = "ieee") -> Tile:
@@ -199,7 +199,8 @@ def tile_for(query_block: int, key_block: int, width: int, dtype: torch.dtype, p
         return Tile(min(queries, 64), max(keys, block), warps, 2 if width <= 64 else 1)
     keys = max(block, 64)
     if queries == 128:
-        return Tile(queries, keys, 4 if keys == 128 and width <= 64 else 8, 3 if keys * width <= 64 * 64 else 2)
+        warps, stages = 4 if keys == 128 and width <= 64 else 8, 3 if keys * width <= 64 * 64 else 2
+        return Tile(queries, keys, warps, stages, special=64)
     return Tile(queries, keys, 4, 3 if keys * width <= 64 * 64 else 2)
 
 
@@ -284,7 +285,7 @@ def _attend(
     heads, first, rows, per_frame, k_rows, special_count, groups, short, scale,
     D: tl.constexpr, BLOCK_D: tl.constexpr, PARTS: tl.constexpr, SPECIAL: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK: tl.constexpr, POOLED: tl.constexpr,
-    SPECIAL_TILE: tl.constexpr, SPECIAL_STAGES: tl.constexpr, POOL_TILE: tl.constexpr, POOL_STAGES: tl.constexpr,
+    SPECIAL_TILE: tl.constexpr, POOL_TILE: tl.constexpr, STAGES: tl.constexpr,
     LSE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0) // PARTS  # of the index
@@ -360,7 +361,7 @@ def _attend(
         sk_base = sk_ptr + pair * special_count * D + d[None, :]
         sv_base = sv_ptr + pair * special_count * D + d[None, :]
         unmasked = special_count // SPECIAL_TILE * SPECIAL_TILE
-        for begin in tl.range(0, unmasked, SPECIAL_TILE, num_stages=SPECIAL_STAGES):
+        for begin in tl.range(0, unmasked, SPECIAL_TILE, num_stages=STAGES):
             at = (begin + t)[:, None] * D
             if D < BLOCK_D:
                 k = tl.load(sk_base + at, mask=(d < D)[None, :], other=0.0)
@@ -391,7 +392,7 @@ def _attend(
         square = as_operand(square, q_ptr.dtype.element_ty, EMULATE)
         pool_base = pair * groups * D + d[None, :]
         left_at = left_ptr + batch * left_batch + head * left_head + row.to(tl.int64) * left_row + t
-        for begin in tl.range(0, groups, POOL_TILE, num_stages=POOL_STAGES):
+        for begin in tl.range(0, groups, POOL_TILE, num_stages=STAGES):
             known = t < groups - begin
             at = pool_base + (begin + t)[:, None] * D
             within = known[:, None] & (d < D)[None, :]

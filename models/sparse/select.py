@@ -29,7 +29,8 @@ LEVELS = 1024  # of shares: 32 for each power of two, from 2^-32 up; the last on
 LEVEL_SHIFT = 18  # a level is what is left of a float32 without so many of its bits: exponent and five bits behind it
 FIRST_LEVEL = (127 << 5) - LEVELS + 1  # what level 0 leaves: all smaller shares are there too
 WIDEST_ROW = 8  # a row keeps at most so many times the average
-COUNTED_LEVELS = 2**24  # of longer inputs the histogram takes some query blocks of every frame
+COUNTED_LEVELS = 2**24  # of longer inputs the histogram takes some query blocks of every frame,
+COUNTED_FRAMES = 256  # and of still longer ones one of every few frames, at least of so many
 
 
 @dataclass(frozen=True)
@@ -214,14 +215,16 @@ def rank_blocks(
 
 @dataclass(frozen=True)
 class Sample:
-    """`each` query blocks of every frame, evenly spread; with `turn` other ones for other heads.
+    """`each` query blocks of every frame, or every `stride` frames, evenly spread; `turn`: other ones for other heads.
 
-    Number i of head h is block i // each * Q + (h * Q // heads + i % each * Q // each) % Q, with Q blocks in a frame.
+    Number i of head h is block f * Q + (h * Q // heads + i % each * Q // each) % Q, with Q blocks in a frame and
+    f = i // each * stride + h * stride // heads.
     """
 
     each: int
     count: int  # of all frames
     turn: bool
+    stride: int = 1
 
     @classmethod
     def every(cls, blocks: BlockLayout) -> "Sample":
@@ -231,18 +234,21 @@ class Sample:
     @classmethod
     def of(cls, blocks: BlockLayout, pairs: int) -> "Sample":
         """As many query blocks as the histogram takes; `pairs` is B * heads."""
-        room = COUNTED_LEVELS // (pairs * blocks.key_blocks * blocks.segments)
-        each = min(max(1, room), blocks.queries_each)
-        return cls(each, each * blocks.segments, each < blocks.queries_each)
+        levels = pairs * blocks.key_blocks * blocks.segments  # of one query block of every frame
+        each = min(max(1, COUNTED_LEVELS // levels), blocks.queries_each)
+        stride = max(1, min(levels // COUNTED_LEVELS, blocks.segments // COUNTED_FRAMES))
+        return cls(each, each * (blocks.segments // stride), each < blocks.queries_each or stride > 1, stride)
 
     def rows(self, blocks: BlockLayout, heads: Heads, device: torch.device) -> Tensor:
         """The numbers of the query blocks, (heads, count)."""
         number = torch.arange(self.count, device=device)
         inside = number % self.each * blocks.queries_each // self.each
+        frame = number // self.each * self.stride
         if self.turn:
             head = heads.first + torch.arange(heads.count, device=device)[:, None]
             inside = inside + head * blocks.queries_each // heads.total
-        rows = number // self.each * blocks.queries_each + inside % blocks.queries_each
+            frame = frame + head * self.stride // heads.total
+        rows = frame * blocks.queries_each + inside % blocks.queries_each
         return rows.expand(heads.count, -1)
 
 

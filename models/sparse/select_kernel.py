@@ -103,7 +103,7 @@ def share_levels_triton(
         _share_levels[grid](
             summary.query, square, summary.key, spread, bias, totals, blocks.part_table(totals.device), levels,
             heads, summary.heads.first, summary.heads.total, first, last, rows, blocks.key_blocks, blocks.queries_each,
-            sample.each, depth**-0.5 * LOG2_E,
+            sample.each, sample.stride, depth**-0.5 * LOG2_E,
             TURN=sample.turn, PARTS=blocks.parts, PADDED=parts, HIGH=high, TILES=KEY_TILES, LEVELS=LEVELS,
             SHIFT=LEVEL_SHIFT, FIRST_LEVEL=FIRST_LEVEL, **score_options(summary), num_warps=4,
             num_stages=min(2, score_stages(summary)),
@@ -225,11 +225,12 @@ def _row_totals(
 @triton.jit(
     do_not_specialize=[
         "heads", "first_head", "all_heads", "first", "last", "rows", "key_blocks", "queries_each", "each",
+        "stride",
     ]
 )  # fmt: skip
 def _share_levels(
     query_ptr, square_ptr, key_ptr, spread_ptr, bias_ptr, total_ptr, part_ptr, level_ptr,
-    heads, first_head, all_heads, first, last, rows, key_blocks, queries_each, each, scale,
+    heads, first_head, all_heads, first, last, rows, key_blocks, queries_each, each, stride, scale,
     TURN: tl.constexpr, PARTS: tl.constexpr, PADDED: tl.constexpr, HIGH: tl.constexpr, TILES: tl.constexpr,
     LEVELS: tl.constexpr, SHIFT: tl.constexpr, FIRST_LEVEL: tl.constexpr,
     D: tl.constexpr, BLOCK_D: tl.constexpr, SPREAD: tl.constexpr, EMULATE: tl.constexpr,
@@ -245,11 +246,13 @@ def _share_levels(
     part = lane // 8 % PADDED
     number = first + tl.program_id(1) * BLOCKS + lane // (8 * PADDED) * 8 + lane % 8
     inside = number % each * queries_each // each
+    frame = number // each * stride
     if TURN:
         head = first_head + (pair % heads).to(tl.int32)
         inside = (inside + head * queries_each // all_heads) % queries_each
+        frame += head * stride // all_heads
     live = (number < last) & (part < PARTS)
-    row = (number // each * queries_each + inside) * PARTS + part
+    row = (frame * queries_each + inside) * PARTS + part
     d = tl.arange(0, BLOCK_D)
     at = (pair * rows + row)[:, None] * D + d[None, :]
     within = live[:, None] & (d < D)[None, :]

@@ -306,6 +306,19 @@ def test_histogram_of_long_inputs_takes_the_same_rows_of_every_frame(limit, monk
         assert torch.equal(histogram[0, head], found[found >= 0].bincount(minlength=LEVELS))
 
 
+@pytest.mark.parametrize(("frames", "least", "stride"), [(7, 3, 2), (9, 3, 3), (5, 3, 1)])
+def test_histogram_of_still_longer_inputs_takes_frames_apart(frames, least, stride, monkeypatch):
+    blocks = OURS.blocks(TokenLayout(frames, 2, 7, 11))
+    monkeypatch.setattr(select, "COUNTED_LEVELS", 100)
+    monkeypatch.setattr(select, "COUNTED_FRAMES", least)
+    sample = Sample.of(blocks, 4)
+    assert (sample.stride, sample.count) == (stride, frames // stride)
+    rows = sample.rows(blocks, Heads.every(6), torch.device("cpu"))
+    taken = rows // blocks.queries_each
+    assert (taken[:, 1:] - taken[:, :-1] == stride).all() and taken.min() == 0 and taken.max() < frames
+    assert set(taken[:, 0].tolist()) == set(range(stride))  # no frame but a rest at the end is left out by all heads
+
+
 def test_shares_of_levels_rise_and_lie_inside():
     shares = level_shares(torch.arange(LEVELS))
     assert (shares.diff() > 0).all() and 1 <= shares[-1] < 1.03 and shares[0] < 2**-31

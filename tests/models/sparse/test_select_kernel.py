@@ -133,6 +133,7 @@ def test_levels(pooling: str, dtype: torch.dtype, score_block: int, masked: bool
     device = torch.device(DEVICE)
     for sample, first, last in (
         (Sample(2, 6, True), 1, 5),
+        (Sample(1, 1, True, 3), 0, 1),
         (Sample.every(one.blocks), 2, one.blocks.query_blocks - 1),
     ):
         found = select_kernel.share_levels_triton(summary, one.blocks, totals, bias, first, last, sample).long()
