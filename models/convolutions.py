@@ -48,7 +48,8 @@ def convolve_resample(
     if in_few_passes(x, layer):
         from .convolution_kernels import resample
 
-        return resample(_without_bias(x, layer), layer.bias, size, position)
+        x = _without_bias(x, layer)  # its own input may be freed now
+        return resample(x, layer.bias, size, position)
     x = functional.interpolate(layer(x), size=size, mode="bilinear", align_corners=True)
     if position is None:
         return x

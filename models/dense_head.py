@@ -67,20 +67,20 @@ class DenseHead(nn.Module):
         self, maps: Sequence[Tensor], image_size: tuple[int, int], output_size: tuple[int, int] | None = None
     ) -> Tensor:
         """The rest of the head, from what `project` gave."""
-        height, width = image_size
+        aspect, size, last = image_size[1] / image_size[0], output_size or image_size, self.scratch.output_conv1
+        position = position_terms(size, aspect, last.out_channels, maps[0]) if self.position_maps else None
+        # nested, so that every map is freed when the next one is there
+        x = convolve_resample(self.scratch.fuse(self.resize(maps, aspect)), last, size, position)
+        return self.scratch.outputs(x) if self.position_maps else x
+
+    def resize(self, maps: Sequence[Tensor], aspect: float) -> list[Tensor]:
+        """What `project` gave at the sizes of a pyramid: 4h x 4w, 2h x 2w, h x w and h/2 x w/2, rounded up."""
         resized = []
-        for x, resize in zip(maps, self.resize_layers, strict=True):
+        for x, layer in zip(maps, self.resize_layers, strict=True):
             if self.position_maps:
-                x = add_position_map(x, width / height)
-            # (M, channels, 4h, 4w), (2h, 2w), (h, w), (h/2, w/2) rounded up
-            resized.append(x if isinstance(resize, nn.Identity) else convolve(x, resize))
-        fused = self.scratch.fuse(resized)  # (M, features, 8h, 8w)
-        del resized, x
-        size = output_size or image_size
-        if not self.position_maps:
-            return convolve_resample(fused, self.scratch.output_conv1, size)
-        position = position_terms(size, width / height, self.scratch.output_conv1.out_channels, fused)
-        return self.scratch.outputs(convolve_resample(fused, self.scratch.output_conv1, size, position))
+                x = add_position_map(x, aspect)
+            resized.append(x if isinstance(layer, nn.Identity) else convolve(x, layer))
+        return resized
 
 
 class Fusion(nn.Module):
@@ -111,9 +111,10 @@ class Fusion(nn.Module):
         return last_layer(convolve(x, first, rectify=True), last)
 
     def fuse(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps at 4h, 2h, h and h/2 -> (M, features, 8h, 8w)."""
+        """Maps (M, channels, ...) at 4h x 4w, 2h x 2w, h x w and h/2 x w/2 -> (M, features, 8h, 8w)."""
         layers = (self.layer1_rn, self.layer2_rn, self.layer3_rn, self.layer4_rn)
         first, second, third, fourth = (convolve(x, rn, rectify=True) for x, rn in zip(maps, layers, strict=True))
+        del maps
         x = self.refinenet4(None, fourth, third.shape[-2:])
         x = self.refinenet3(x, third, second.shape[-2:])
         x = self.refinenet2(x, second, first.shape[-2:])

@@ -170,7 +170,7 @@ def dense_head(config: DenseHeadConfig, width: int, outputs: int, shape: Shape, 
         found += convolution(9, count, features, pixels, pixels, size)
     for pixels, finer, units in zip(sizes, (64 * grid, *sizes[:3]), (2, 2, 2, 1), strict=True):
         found += convolution(9, features, features, pixels, pixels, size) * (2 * units)
-        found += resampling(features, pixels, finer, size) + convolution(1, features, features, finer, finer, size)
+        found += convolution(1, features, features, pixels, pixels, size) + resampling(features, pixels, finer, size)
     half, pixels = features // 2, shape.height * shape.width
     found += convolution(9, features, half, 64 * grid, 64 * grid, size) + resampling(half, 64 * grid, pixels, size)
     found += convolution(9, half, config.hidden, pixels, pixels, size)

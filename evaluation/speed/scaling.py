@@ -93,8 +93,7 @@ def measure_pass(
             parallel.spans, parallel.sent_bytes = [], 0
         synchronise(device)
         started = time.perf_counter()
-        with exact_float32(device):
-            output = loaded.model(images, global_attention=attend, parallel=parallel, **options(loaded))
+        output = loaded.model(images, global_attention=attend, parallel=parallel, **options(loaded))
         synchronise(device)
         if repeat >= warm_up:
             seconds.append(time.perf_counter() - started)

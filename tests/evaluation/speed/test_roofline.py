@@ -41,7 +41,7 @@ def test_dense_head_by_hand() -> None:
     resize = 64 * 1 + 16 * 4 + 9 * 16  # 8 x 8, 4 x 4 and 1 pixel
     reduce = 9 * 8 * (64 * 1 + 16 * 2 + 4 * 3 + 1 * 4)
     units = 9 * 64 * (4 * 64 + 4 * 16 + 4 * 4 + 2 * 1)
-    out = 64 * (256 + 64 + 16 + 4)  # 16 x 16, 8 x 8, 4 x 4, 2 x 2 pixels
+    out = 64 * (64 + 16 + 4 + 1)  # before resampling: 8 x 8, 4 x 4, 2 x 2 pixels, 1
     last = 9 * 8 * 4 * 256 + (9 * 4 * 5 + 5 * 2) * 28 * 28
     found = dense_head(config, 10, 2, Shape(1, 28, 28), 14)
     assert found.flop == 2 * (project + resize + reduce + units + out + last)
