@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 DENSE = "#333333"
 OURS = ("#0072b2", "#56b4e9", "#004a75")
 PAPER = ("#d55e00", "#e69f00", "#8c3d00")
+LONG = "#6a4c9c"  # ours too, but made for other inputs
 OTHERS = ("#009e73", "#cc79a7", "#7a6a00", "#7f7f7f")
 NAMED = {
     "dense": DENSE,
     "quality": OURS[1],
     "balanced": OURS[0],
     "fast": OURS[2],
-    "long": OTHERS[0],
+    "long": LONG,
     "paper-s25": PAPER[1],
     "paper-s50": PAPER[0],
     "paper-s75": PAPER[2],

@@ -79,8 +79,15 @@ def in_few_passes(x: Tensor, layer: nn.Module) -> bool:
 
 
 def on_gpu(x: Tensor) -> bool:
-    """Whether the device has the kernels."""
-    return x.is_cuda and torch.backends.cudnn.enabled and torch.version.hip is None and has_kernels(x.device)
+    """Whether the kernels run where this map is."""
+    return run_on(x.device)
+
+
+def run_on(device: torch.device) -> bool:
+    """Whether a device has the kernels."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.backends.cudnn.enabled and has_kernels(device)
 
 
 def weight_and_bias(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -11,13 +11,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..models import convolutions
 from ..models.checkpoints import LoadedModel
 from ..models.lean import TOKENS_AT_ONCE
 from ..models.sparse.select import INDEX_LIMIT_BYTES, INDEX_LIMIT_PER_TOKEN
 
 FLOAT32 = 4
 LIVE_IN_PIECE = 8  # token widths in the weights' format that the MLP holds for a piece of tokens
-FULL_SIZE_MAPS = 2.75  # maps of the head's last width at full size, alive at once with what convolutions need
+# Maps of the head's last width at full size, alive at once with what convolutions need: with the kernels of
+# models/convolutions.py, and without.
+FULL_SIZE_MAPS, FULL_SIZE_MAPS_PLAIN = 1.4, 2.75
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,9 @@ def head_frame_bytes(model: LoadedModel, load: Load) -> float:
     if model.family == "pi3":
         per_token = 6 * config.head_width * FLOAT32
         return tokens_per_frame(model, load) * per_token + load.pixels * 8 * FLOAT32
-    return load.pixels * load.head_bytes * config.dense.features / 2 * FULL_SIZE_MAPS
+    kernels = convolutions.run_on(next(model.model.parameters()).device)
+    at_once = FULL_SIZE_MAPS if kernels else FULL_SIZE_MAPS_PLAIN
+    return load.pixels * load.head_bytes * config.dense.features / 2 * at_once
 
 
 def output_channels(model: LoadedModel, load: Load) -> int:

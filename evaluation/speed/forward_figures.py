@@ -66,6 +66,8 @@ def cost_figure(rows: Rows, name: str, conditions: str) -> Plot:
         axis.set(xscale="log", yscale="log", xlabel="frames", ylabel=label)
         axis.set_xticks(frames, [str(count) for count in frames])
         axis.set_xticks([], minor=True)
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(few_minor)
         axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0))
     caption = (
         "Time of a whole forward pass and the memory that it takes, against the number of frames. In brackets the "
@@ -73,6 +75,12 @@ def cost_figure(rows: Rows, name: str, conditions: str) -> Plot:
         f"long); open points are extrapolated; public code is dashed. {conditions}"
     )
     return Plot(figure, name, caption)
+
+
+def few_minor(value: float, _: int) -> str:
+    """Labels between powers of ten: 2 and 5 times one."""
+    first = f"{value:e}"[0]
+    return f"{value:g}" if first in "25" else ""
 
 
 def looks_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
