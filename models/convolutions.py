@@ -4,6 +4,8 @@ On NVIDIA GPUs with Triton, without gradients, what follows a convolution is par
 (`convolution_kernels.py`) over maps whose channels lie side by side; everywhere else the plain formula here.
 """
 
+import logging
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,6 +15,9 @@ from .lean import may_overwrite
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MOST_NUMBERS = 2**31  # of a map, from which on cuDNN has no fused convolution
+
+logger = logging.getLogger(__name__)
+_unfused: set[tuple[torch.device, torch.dtype]] = set()  # where cuDNN turned out to have none at all
 
 
 def convolve(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d, *added: Tensor, rectify: bool = False) -> Tensor:
@@ -24,11 +29,10 @@ def convolve(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d, *added: Tensor, r
         if not rectify:
             return out
         return functional.relu(out, inplace=may_overwrite())
-    if rectify and not added and x.is_cuda and isinstance(layer, nn.Conv2d):
-        weight, bias = weight_and_bias(layer, x)
-        return torch.cudnn_convolution_relu(
-            _channels_last(x), weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups
-        )
+    if rectify and not added and isinstance(layer, nn.Conv2d) and may_fuse(x):
+        out = _rectified(x, layer)
+        if out is not None:
+            return out
     out = _without_bias(x, layer)
     if layer.bias is None and not added and not rectify:
         return out
@@ -90,10 +94,29 @@ def run_on(device: torch.device) -> bool:
     return torch.backends.cudnn.enabled and has_kernels(device)
 
 
+def may_fuse(x: Tensor) -> bool:
+    """Whether cuDNN may be asked for bias and ReLU with the convolution."""
+    return x.is_cuda and (x.device, x.dtype) not in _unfused
+
+
 def weight_and_bias(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """A layer's parameters in the number format and order of a map."""
     bias = None if layer.bias is None else layer.bias.to(x.dtype)
     return layer.weight.to(x.dtype, memory_format=torch.channels_last), bias
+
+
+def _rectified(x: Tensor, layer: nn.Conv2d) -> Tensor | None:
+    """Convolution, bias and ReLU at once; None where this cuDNN cannot do it on this GPU."""
+    weight, bias = weight_and_bias(layer, x)
+    options = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    try:
+        return torch.cudnn_convolution_relu(_channels_last(x), weight, bias, *options)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        logger.info("no fused convolution for %s on %s: %s", x.dtype, x.device, str(error).partition("\n")[0])
+        _unfused.add((x.device, x.dtype))
+        return None
 
 
 def _without_bias(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:

@@ -71,6 +71,23 @@ def test_convolution_and_sums(plainly, name: str, count: int, rectify: bool) -> 
 
 
 @torch.inference_mode()
+def test_without_fused_convolutions_the_rest_does_it(plainly, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> torch.Tensor:
+        calls.append(1)
+        raise RuntimeError("GET was unable to find an engine")
+
+    calls, refused = [], set()
+    monkeypatch.setattr(torch, "cudnn_convolution_relu", refuse)
+    monkeypatch.setattr(convolutions, "_unfused", refused)
+    monkeypatch.setattr(convolutions, "may_fuse", lambda x: (x.device, x.dtype) not in refused)
+    module, x = layer(nn.Conv2d, 6, 10, 3, padding=1), random(2, 6, 5, 7)
+    for _ in range(2):
+        found = convolutions.convolve(x, module, rectify=True)
+        torch.testing.assert_close(found, plainly(convolutions.convolve, x, module, rectify=True))
+    assert calls == [1] and refused == {(x.device, x.dtype)}
+
+
+@torch.inference_mode()
 def test_three_more_maps_are_refused() -> None:
     module, x = layer(nn.Conv2d, 4, 4, 1), random(1, 4, 2, 2)
     with pytest.raises(ValueError, match="At most two"):
