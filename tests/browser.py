@@ -87,10 +87,11 @@ def log() -> Log:
 
 
 @pytest.fixture
-def visit(chromium: Any, log: Log) -> Iterator[Callable[..., Any]]:
+def visit(chromium: Any, log: Log, serve: Any) -> Iterator[Callable[..., Any]]:
     """visit(url, width=1000, height=700, **context options): a new page (playwright's Page), in a context of its own.
 
-    At the end of the test: no console error, no uncaught exception, no request to another machine.
+    At the end of the test: no console error, no uncaught exception, no request to another machine. `serve` is asked for
+    so that its servers outlive the pages, which may still load something when a test ends.
     """
     contexts = []
 
