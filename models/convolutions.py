@@ -55,11 +55,17 @@ def convolve_resample(
         x = _without_bias(x, layer)  # its own input may be freed now
         return resample(x, layer.bias, size, position)
     x = functional.interpolate(layer(x), size=size, mode="bilinear", align_corners=True)
-    if position is None:
-        return x
+    return x if position is None else add_position(x, position, overwrite=True)
+
+
+def add_position(x: Tensor, position: tuple[Tensor, Tensor], *, overwrite: bool = False) -> Tensor:
+    """Add what belongs to columns (C/2, w) and rows (C/2, h) to the halves of the channels of (M, C, h, w).
+
+    `overwrite` allows doing it in place, which happens where no gradients are wanted.
+    """
     columns, rows = position
     half = x.shape[1] // 2
-    if may_overwrite():
+    if overwrite and may_overwrite():
         x[:, :half].add_(columns[:, None, :])
         x[:, half:].add_(rows[:, :, None])
         return x
@@ -99,15 +105,14 @@ def may_fuse(x: Tensor) -> bool:
     return x.is_cuda and (x.device, x.dtype) not in _unfused
 
 
-def weight_and_bias(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> tuple[Tensor, Tensor | None]:
-    """A layer's parameters in the number format and order of a map."""
-    bias = None if layer.bias is None else layer.bias.to(x.dtype)
-    return layer.weight.to(x.dtype, memory_format=torch.channels_last), bias
+def weight_for(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+    """A layer's weight in the number format and order of a map."""
+    return layer.weight.to(x.dtype, memory_format=torch.channels_last)
 
 
 def _rectified(x: Tensor, layer: nn.Conv2d) -> Tensor | None:
     """Convolution, bias and ReLU at once; None where this cuDNN cannot do it on this GPU."""
-    weight, bias = weight_and_bias(layer, x)
+    weight, bias = weight_for(x, layer), None if layer.bias is None else layer.bias.to(x.dtype)
     options = (layer.stride, layer.padding, layer.dilation, layer.groups)
     try:
         return torch.cudnn_convolution_relu(_channels_last(x), weight, bias, *options)
@@ -120,8 +125,7 @@ def _rectified(x: Tensor, layer: nn.Conv2d) -> Tensor | None:
 
 
 def _without_bias(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
-    weight, _ = weight_and_bias(layer, x)
-    x = _channels_last(x)
+    weight, x = weight_for(x, layer), _channels_last(x)
     if isinstance(layer, nn.ConvTranspose2d):
         out = functional.conv_transpose2d(x, weight, None, layer.stride, layer.padding, layer.output_padding)
     else:

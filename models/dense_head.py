@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .convolutions import convolve, convolve_resample, last_layer
+from .convolutions import add_position, convolve, convolve_resample, last_layer
 from .layers import LayerNorm
 
 POSITION_STRENGTH = 0.1
@@ -159,9 +159,7 @@ def add_position_map(x: Tensor, aspect: float) -> Tensor:
 
     `aspect` is W / H of the image, whose corners lie at distance 1 from its centre.
     """
-    across, down = position_terms(x.shape[-2:], aspect, x.shape[1], x)
-    half = x.shape[1] // 2
-    return torch.cat([x[:, :half] + across[:, None, :], x[:, half:] + down[:, :, None]], dim=1)
+    return add_position(x, position_terms(x.shape[-2:], aspect, x.shape[1], x))
 
 
 def position_terms(size: tuple[int, int], aspect: float, channels: int, like: Tensor) -> tuple[Tensor, Tensor]:
