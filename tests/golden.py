@@ -2,7 +2,8 @@
 
 The inputs hold `images` (B, N, 3, H, W) in [0, 1] and, to track points, `query_points` (B, Q, 2). The outputs get the
 names that follow `CASE/out/` in the golden files, tokens uncut. Weights are the synthetic ones of fill_weights.py in
-the reference folder, or a checkpoint (--weights FILE); both go through our own loader. Always float32 on the CPU.
+the reference folder, or a checkpoint (--weights FILE); both go through our own loader. Always float32, on the CPU or
+with --device cuda.
 """
 
 import argparse
@@ -82,16 +83,18 @@ def load_golden_model(
 
 
 def run_golden(model: VGGT | Pi3, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """All outputs of one case, by their golden names."""
-    images = torch.from_numpy(np.asarray(inputs["images"], dtype=np.float32))
+    """All outputs of one case, by their golden names, computed where the model is and without TF32."""
+    device = next(model.parameters()).device
+    images = torch.from_numpy(np.asarray(inputs["images"], dtype=np.float32)).to(device)
     images = images if images.dim() == 5 else images[None]
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
         if isinstance(model, Pi3):
             found = run_pi3(model, images)
         else:
             points = inputs.get("query_points")
-            found = run_vggt(model, images, None if points is None else torch.from_numpy(np.asarray(points)).float())
-    return {key: value.numpy() for key, value in found.items()}
+            points = None if points is None else torch.from_numpy(np.asarray(points)).float().to(device)
+            found = run_vggt(model, images, points)
+    return {key: value.cpu().numpy() for key, value in found.items()}
 
 
 def run_vggt(model: VGGT, images: Tensor, query_points: Tensor | None) -> dict[str, Tensor]:
@@ -193,6 +196,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="a checkpoint instead of synthetic weights")
     parser.add_argument("--inputs", type=Path, required=True, help=".npz with images and perhaps query_points")
     parser.add_argument("--out", type=Path, required=True, help=".npz to write")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--shared", type=Path, default=SHARED, help="the reference folder (default: beside this one)")
     arguments = parser.parse_args()
     with np.load(arguments.inputs) as inputs:
@@ -204,7 +208,7 @@ def main() -> None:
         weights=arguments.weights,
         shared=arguments.shared,
     )
-    found = run_golden(model, case)
+    found = run_golden(model.to(arguments.device), case)
     np.savez(arguments.out, **found)
     for key, value in found.items():
         print(f"{key:28} {value.shape!s:24} {value.dtype}")

@@ -1,7 +1,11 @@
-"""Every golden file of VGGT and Pi3: the public code's outputs for synthetic weights, with compare.py's bounds."""
+"""Every golden file of VGGT and Pi3: the public code's outputs for synthetic weights, with compare.py's bounds.
+
+GOLDEN_DEVICE=cuda python -m pytest tests/models/test_golden.py does it on a GPU.
+"""
 
 import gc
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +43,8 @@ class OneModel:
     def get(self, name: str, style: str, shared: Path) -> nn.Module:
         if self.key != (name, style):
             self.drop()
-            self.model = golden.load_golden_model(name, style=style, shared=shared)
+            model = golden.load_golden_model(name, style=style, shared=shared)
+            self.model = model.to(os.environ.get("GOLDEN_DEVICE", "cpu"))
             self.key = (name, style)
         return self.model
 
