@@ -9,6 +9,7 @@ PyTorch's dense attention on the same inputs: what the format itself costs.
 """
 
 import argparse
+import functools
 import json
 import platform
 import runpy
@@ -56,10 +57,12 @@ def makers(device: torch.device, small: bool) -> list[tuple[str, tuple[int, int]
                 (kernel.name, kernel.blocks, kernel.framed, kernel.centroid_block, kernel.special, kernel.make)
             )
     if small and libraries.missing("triton") is None:
-        from manyview.evaluation.speed.kernels import _triton
+        from manyview.evaluation.speed.kernels import in_place
 
-        found += [("ManyView, Triton", (16, 8), False, 0, True, _triton)]
-        found += [("ManyView, Triton, centroids", (8, 4), True, 8, True, _triton)]
+        triton = functools.partial(in_place, "triton")
+
+        found += [("ManyView, Triton", (16, 8), False, 0, True, triton)]
+        found += [("ManyView, Triton, centroids", (8, 4), True, 8, True, triton)]
     return found
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
+from . import hopper
 from .packages import FLASH4, missing, quiet
 
 PREPARED_TOKENS = 16_384  # of all sequences, from which on kernels are used that prepare themselves for a shape
@@ -91,7 +92,9 @@ def dense_attention(
     query: Tensor, key: Tensor, value: Tensor, layout: TokenLayout | None = None, layer: int = 0
 ) -> tuple[Tensor, None]:
     """Softmax attention over all tokens by the fastest kernel there is; the layout does not matter to it."""
-    kernel = fastest_kernel(query)
+    kernel = fastest_kernel(query, key)
+    if kernel == "Hopper":
+        return hopper.attend_all_keys(query, key, value), None
     if kernel == "flash-attn-4":
         from flash_attn.cute.interface import flash_attn_func
 
@@ -104,14 +107,14 @@ def dense_attention(
     return scaled_dot_product_attention(query, key, value), None
 
 
-def fastest_kernel(query: Tensor) -> str:
-    """ "flash-attn-4" where it is installed, "cuDNN", or "SDPA", PyTorch's own choice.
+def fastest_kernel(query: Tensor, key: Tensor) -> str:
+    """ "flash-attn-4" where it is installed, "Hopper", "cuDNN", or "SDPA", PyTorch's own choice.
 
-    On Hopper GPUs and newer ones cuDNN is a third faster in 16 bits than FlashAttention-2, which some versions of
-    PyTorch take, and flash-attn-4 three quarters. Both prepare themselves for every new shape, which short inputs would
-    not pay back.
+    In 16 bits on a Hopper GPU flash-attn-4 is three quarters faster than FlashAttention-2, which some versions of
+    PyTorch take, our own kernel for long sequences two thirds, and cuDNN a third. All prepare themselves, some for
+    every new shape, which short inputs would not pay back.
     """
-    tokens = query.shape[0] * query.shape[2]
+    tokens = query.shape[0] * max(query.shape[2], key.shape[2])
     if not query.is_cuda or query.element_size() != 2 or tokens < PREPARED_TOKENS or torch.compiler.is_compiling():
         return "SDPA"
     generation = torch.cuda.get_device_capability(query.device)[0]
@@ -120,4 +123,4 @@ def fastest_kernel(query: Tensor) -> str:
     trains = torch.is_grad_enabled() and query.requires_grad
     if generation in (9, 10) and query.shape[-1] in (64, 128) and not trains and missing(FLASH4) is None:
         return "flash-attn-4"
-    return "cuDNN"
+    return "Hopper" if not trains and hopper.pays(query, key) else "cuDNN"

@@ -24,7 +24,7 @@ class Parameter:
     step: float = 0.01  # between the values that a number input of a graph offers
 
 
-BACKEND_CHOICES = ("auto", "flash-attn-4", "triton", "block-sparse-attn", "torch", "reference")
+BACKEND_CHOICES = ("auto", "hopper", "flash-attn-4", "triton", "block-sparse-attn", "torch", "reference")
 RESIZE_CHOICES = ("keep", "crop", "pad", "square", "pi3")
 SPARSITY_CHOICES = (
     "dense",

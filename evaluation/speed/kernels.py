@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
+from ...models import hopper
 from ...models.attention import TokenLayout
 from ...models.sparse import BlockIndex, BlockLayout, Centroids, libraries
 from ...models.sparse.blocks import patch_tokens, special_tokens
@@ -110,11 +112,18 @@ def kernels(device: torch.device) -> list[Kernel]:
         run = _library(libraries.block_sparse_attn)
         found.append(Kernel("block-sparse-attn", (128, 128), run, special=False))
     if device.type == "cuda" and libraries.missing("triton") is None:
-        found += [Kernel("ManyView, Triton", size, _triton) for size in ((128, 64), (128, 128))]
-        for size in ((64, 64), (64, 32), (64, 16)):
-            found.append(Kernel("ManyView, Triton", size, _triton, framed=True))
-        found.append(Kernel("ManyView, Triton, centroids", (64, 32), _triton, framed=True, centroid_block=64))
+        found += _own("ManyView, Triton", "triton")
+        if hopper.why_not(device, torch.bfloat16, hopper.WIDTH) is None:
+            found.append(Kernel("ManyView, Hopper", None, _dense_hopper))
+            found += _own("ManyView, Hopper", "hopper")
     return found
+
+
+def _own(name: str, backend: str) -> list[Kernel]:
+    run = functools.partial(in_place, backend)
+    cuts = [Kernel(name, size, run) for size in ((128, 64), (128, 128), (192, 64), (192, 128))]
+    cuts += [Kernel(name, size, run, framed=True) for size in ((64, 64), (64, 32), (64, 16))]
+    return [*cuts, Kernel(f"{name}, centroids", (64, 32), run, framed=True, centroid_block=64)]
 
 
 def measure_kernels(
@@ -215,8 +224,15 @@ def _library(run: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., Callabl
     return make
 
 
-def _triton(layer: Layer, blocks: BlockLayout, index: BlockIndex, centroids: Centroids | None) -> Callable[[], Tensor]:
+def _dense_hopper(layer: Layer, *others: None) -> Callable[[], Tensor]:
+    return lambda: hopper.attend_all_keys(*layer.operands)
+
+
+def in_place(
+    backend: str, layer: Layer, blocks: BlockLayout, index: BlockIndex, centroids: Centroids | None
+) -> Callable[[], Tensor]:
     """The whole of what patch queries see, from and to the places of all tokens; keys and values are packed before."""
+    from ...models.sparse.hopper import sparse_attention_hopper
     from ...models.sparse.kernel import Packed, Tables, sparse_attention_triton
     from ...models.sparse.operation import heads_side_by_side
     from ...models.sparse.pool_kernel import pack
@@ -227,9 +243,10 @@ def _triton(layer: Layer, blocks: BlockLayout, index: BlockIndex, centroids: Cen
     tokens = (pack(x, lengths, blocks, None, "avg", False, 0).tokens for x in (layer.key, layer.value))
     special = (special_tokens(x, blocks).contiguous() for x in (layer.key, layer.value))
     packed = Packed(*tokens, *special)
+    attend = sparse_attention_hopper if backend == "hopper" else sparse_attention_triton
 
     def work() -> Tensor:
-        sparse_attention_triton(layer.query, packed, index, blocks, centroids, out=out, tables=tables)
+        attend(layer.query, packed, index, blocks, centroids, out=out, tables=tables)
         return out
 
     return work

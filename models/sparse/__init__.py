@@ -3,7 +3,8 @@
 config.py says what is computed, blocks.py how patches are cut into blocks, select.py which blocks are chosen, and
 reference.py what the result is; operation.py puts these together. cpu.py and the *_kernel.py files compute the
 same faster (pool_kernel.py pools, rank_kernel.py chooses by the paper's rule, select_kernel.py by ours, kernel.py
-attends), libraries.py with other people's kernels. retrofit.py puts it into other people's models.
+attends, hopper.py does on H100 and H200), libraries.py with other people's kernels. retrofit.py puts it into other
+people's models.
 """
 
 import importlib.util
@@ -18,7 +19,7 @@ from ..attention import Heads, TokenLayout, dense_attention
 from .blocks import BlockLayout, Centroids, band_order
 from .config import PRESETS, SparsityConfig, parse_layers, preset
 from .libraries import why_not_block_sparse_attn, why_not_flash4
-from .operation import Problem, run_block_sparse_attn, run_flash4, run_reference, run_torch, run_triton
+from .operation import Problem, run_block_sparse_attn, run_flash4, run_hopper, run_reference, run_torch, run_triton
 from .retrofit import Retrofit, find_global_blocks, remove, retrofit
 from .select import BlockIndex
 
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 RUNS = {
+    "hopper": run_hopper,
     "flash-attn-4": run_flash4,
     "triton": run_triton,
     "block-sparse-attn": run_block_sparse_attn,
@@ -67,8 +69,9 @@ def restore(model: nn.Module) -> None:
 class BlockSparse:
     """A GlobalAttention that computes the pairs its configuration asks for; it has no parameters.
 
-    backend: "flash-attn-4", the "triton" kernels, "block-sparse-attn" (all for CUDA), "torch" for any device, or the
-    slow "reference". "auto" takes the first of these that runs here; `backend_report` says which, and why.
+    backend: "hopper" (for H100 and H200), "flash-attn-4", the "triton" kernels, "block-sparse-attn" (all for CUDA),
+    "torch" for any device, or the slow "reference". "auto" takes the first of these that runs here; `backend_report`
+    says which, and why.
     patch_mask: (N, h, w) bool, true where a patch matters. With the method "manyview", key blocks without such a patch
     are never seen: sky, people, the background of a turntable. The number of frames and the grid must fit the images.
     """
@@ -176,8 +179,8 @@ class BlockSparse:
             else:
                 backend, reason = self._first_that_runs(query, layout)
         elif backend not in ("torch", "reference"):
-            if backend == "triton" and not self._has_triton:
-                raise ImportError("The backend 'triton' needs Triton: pip install triton")
+            if backend in ("hopper", "triton") and not self._has_triton:
+                raise ImportError(f"The backend {backend!r} needs Triton: pip install triton")
             obstacle = self._why_not(backend, query, layout)
             if obstacle is not None and not (backend == "triton" and query.device.type == "cpu"):
                 raise ValueError(f"The backend {backend!r} cannot run here: {obstacle}; take 'auto'.")
@@ -186,9 +189,12 @@ class BlockSparse:
 
     def _first_that_runs(self, query: Tensor, layout: TokenLayout) -> tuple[str, str]:
         """The best backend, and why it is this one."""
-        obstacles = {name: self._why_not(name, query, layout) for name in ("flash-attn-4", "triton")}
+        names = ("hopper", "flash-attn-4", "triton")
+        obstacles = {name: self._why_not(name, query, layout) for name in names}
+        if obstacles["hopper"] is None:
+            return "hopper", "made for this GPU"
         if obstacles["flash-attn-4"] is None:
-            return "flash-attn-4", "installed, and the fastest here"
+            return "flash-attn-4", "installed, and faster than our own here"
         if obstacles["triton"] is None:
             return "triton", "the device runs it"
         if self._why_not("block-sparse-attn", query, layout) is None:
@@ -206,9 +212,13 @@ class BlockSparse:
             return "Triton is not installed"
         if device.type != "cuda":
             return f"no Triton kernel for {device.type}"
+        blocks = self.config.blocks(layout)
+        if backend == "hopper":
+            from .hopper import why_not as why_not_hopper
+
+            return why_not_hopper(device, dtype, width, blocks.key_block)
         from .kernel import why_not
 
-        blocks = self.config.blocks(layout)
         return why_not(device, dtype, width, blocks.query_block, blocks.key_block)
 
     def _note(self, report: str) -> None:

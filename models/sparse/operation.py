@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
-from ..attention import Heads
+from ..attention import Heads, dense_attention
 from .blocks import BlockLayout, Centroids, grouped, moments, patch_tokens, special_tokens
 from .config import SparsityConfig
 from .cpu import sparse_attention_torch
@@ -64,7 +63,24 @@ def run_block_sparse_attn(problem: Problem) -> tuple[Tensor, Tensor]:
 
 def run_triton(problem: Problem) -> tuple[Tensor, Tensor]:
     """The same by Triton kernels, which read tokens where they are and write where the projection wants them."""
-    from .kernel import Tables, sparse_attention_triton
+    from .kernel import sparse_attention_triton
+
+    return _run_kernels(problem, sparse_attention_triton)
+
+
+def run_hopper(problem: Problem) -> tuple[Tensor, Tensor]:
+    """The same with the kernel for Hopper GPUs for the attention; without, should it fail its check."""
+    from .hopper import fault, sparse_attention_hopper
+    from .kernel import sparse_attention_triton
+
+    query, config = problem.query, problem.config
+    pooled = config.own and config.centroid_block > 0
+    wrong = fault(query.device, query.dtype, problem.blocks, pooled)
+    return _run_kernels(problem, sparse_attention_hopper if wrong is None else sparse_attention_triton)
+
+
+def _run_kernels(problem: Problem, attend: Callable[..., None]) -> tuple[Tensor, Tensor]:
+    from .kernel import Tables
     from .pool_kernel import prepare
     from .select_kernel import index_chunks_triton
 
@@ -78,7 +94,7 @@ def run_triton(problem: Problem) -> tuple[Tensor, Tensor]:
     pairs = []
     for index in index_chunks_triton(summary, blocks, problem.config, problem.layer):
         pairs.append(pairs_of(index, tables.query_length, centroids is not None))
-        sparse_attention_triton(query, packed, index, blocks, centroids, out=out, tables=tables)
+        attend(query, packed, index, blocks, centroids, out=out, tables=tables)
         del index  # the next piece takes its place
     return out, total_pairs(pairs, problem)
 
@@ -134,7 +150,7 @@ def attend_all(
 def special_output(problem: Problem) -> Tensor:
     """What special queries see: everything, (B, heads, N * S, D)."""
     query = special_tokens(problem.query, problem.blocks)
-    return scaled_dot_product_attention(query, problem.key, problem.value)
+    return dense_attention(query, problem.key, problem.value)[0]
 
 
 def heads_side_by_side(query: Tensor) -> Tensor:

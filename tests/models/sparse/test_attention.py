@@ -286,7 +286,8 @@ def test_backend_is_reported_once(caplog):
     assert [record.message for record in caplog.records] == ["sparse attention: " + attend.backend_report()]
     assert attend.backend_report() == "torch (no Triton kernel for cpu)"
     with pytest.raises(
-        ValueError, match="Unknown backend 'cuda'; choose from auto, flash-attn-4, triton, block-sparse-attn, torch"
+        ValueError,
+        match="Unknown backend 'cuda'; choose from auto, hopper, flash-attn-4, triton, block-sparse-attn, torch",
     ):
         BlockSparse(PAPER, "cuda")
 

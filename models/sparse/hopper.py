@@ -1,0 +1,89 @@
+"""Block-sparse attention by the kernel for Hopper GPUs; `reference.py` says what it computes."""
+
+import torch
+from torch import Tensor
+
+from .. import hopper
+from ..attention import TokenLayout
+from .blocks import BlockLayout, Centroids, grouped, in_blocks, moments, patch_tokens, special_tokens
+from .kernel import Packed, Tables
+from .reference import sparse_attention_reference
+from .select import BlockIndex, lists_of
+
+
+def why_not(device: torch.device, dtype: torch.dtype, width: int, key_block: int) -> str | None:
+    """Why the kernel cannot run with such tensors and blocks, in a few words, or None if it can."""
+    reason = hopper.why_not(device, dtype, width)
+    if reason is None and (key_block not in (8, 16, 32, 64, 128)):
+        return f"the Hopper kernel takes key blocks of 8, 16 ... 128 tokens, not {key_block}"
+    return reason
+
+
+@torch.no_grad()
+def sparse_attention_hopper(
+    query: Tensor,
+    packed: Packed,
+    index: BlockIndex,
+    blocks: BlockLayout,
+    centroids: Centroids | None = None,
+    *,
+    out: Tensor,
+    tables: Tables | None = None,
+) -> None:
+    """The same as `kernel.sparse_attention_triton`, for what `why_not` allows."""
+    batch, heads, rows = index.counts.shape
+    if index.counts.numel() == 0:
+        return
+    tables = tables or Tables.of(blocks, query.device)
+    shape = hopper.shape_for(blocks.query_block)
+    parts = -(-blocks.query_block // shape.queries)
+    indices = index.indices if index.indices.stride(-1) == 1 else index.indices.contiguous()
+    counts, whole = index.counts.contiguous(), index.whole.contiguous()
+    blocked = [hopper.tiles_of(x, blocks.key_block) for x in (packed.key, packed.value)]
+    special = (packed.special_key, packed.special_value) if blocks.layout.special else (packed.key, packed.value)
+    pooled = centroids is not None
+    own = (centroids.key, centroids.spread, centroids.value) if pooled else (packed.key, packed.key, packed.value)
+    tiled = [hopper.tiles_of(x, hopper.TILE) for x in (*special, *own)]
+    left = index.log_left if pooled else counts.float()
+    hopper.launch(
+        (rows * parts, batch * heads), shape, query, out, *blocked, *tiled, left,
+        indices, counts, whole, tables.query_start, tables.query_length,
+        *indices.stride()[:3], *left.stride()[:3],
+        heads, index.first, rows, blocks.layout.height * blocks.layout.width,
+        packed.key.shape[2], packed.special_key.shape[2], blocks.key_groups,
+        blocks.segment_length % blocks.key_block or blocks.key_block,
+        PARTS=parts, SPECIAL=blocks.layout.special, BLOCK=blocks.key_block, LISTED=True, POOLED=pooled,
+    )  # fmt: skip
+
+
+def fault(device: torch.device, dtype: torch.dtype, blocks: BlockLayout, pooled: bool) -> str | None:
+    """Why the kernel must not be used with such blocks, None if it is right; see `hopper.fault`."""
+    query_block, key_block, special = blocks.query_block, blocks.key_block, blocks.layout.special
+
+    def trial() -> tuple[Tensor, Tensor]:
+        small = BlockLayout(TokenLayout(2, special, 15, 21), query_block, key_block, framed=True, group=2)
+        return _trial(small, dtype, device, pooled)
+
+    return hopper.fault((device, dtype, query_block, key_block, special, pooled), trial)
+
+
+def _trial(blocks: BlockLayout, dtype: torch.dtype, device: torch.device, pooled: bool) -> tuple[Tensor, Tensor]:
+    """Output and exact output for random tokens and lists."""
+    random = torch.Generator(device).manual_seed(0)
+    shape = (1, blocks.layout.frames * blocks.layout.tokens_per_frame, 3, 2, hopper.WIDTH)
+    operands = torch.randn(shape, generator=random, device=device, dtype=dtype).permute(2, 0, 3, 1, 4).unbind(0)
+    lengths = blocks.key_table(device)[1]
+    sees = torch.rand((1, 2, blocks.query_blocks, blocks.key_blocks), generator=random, device=device) < 0.5
+    sees = (sees | (torch.arange(blocks.key_blocks, device=device) == 0)) & (lengths > 0)
+    index = lists_of(sees, blocks, lengths, blocks.key_blocks, 0, centroids=True)
+    cut = (blocks.segments, blocks.key_block, blocks.keys_each)
+    tokens = (in_blocks(patch_tokens(x, blocks), *cut).flatten(2, 3) for x in operands[1:])
+    packed = Packed(*tokens, *(special_tokens(x, blocks).contiguous() for x in operands[1:]))
+    centroids = None
+    if pooled:
+        means, values = (grouped(moments(patch_tokens(x, blocks), *cut), lengths, blocks.group) for x in operands[1:])
+        centroids = Centroids(*(x.to(dtype) for x in (means.mean, means.variance, values.mean)))
+    out = torch.full_like(operands[0], torch.nan)
+    sparse_attention_hopper(operands[0], packed, index, blocks, centroids, out=out)
+    exact, _ = sparse_attention_reference(*operands, index, blocks, centroids)
+    return patch_tokens(out, blocks), exact

@@ -1,0 +1,123 @@
+"""Block-sparse attention by the kernel for Hopper GPUs; without such a GPU, that other kernels take its place."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from manyview.models import hopper
+from manyview.models.attention import TokenLayout
+from manyview.models.sparse import BlockSparse, SparsityConfig, preset
+
+triton = pytest.importorskip("triton", reason="Triton is not installed")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+if DEVICE == "cpu" and tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7):
+    pytest.skip("the interpreter of Triton before 3.7 does not work with NumPy 2.4", allow_module_level=True)
+from manyview.models.sparse import hopper as sparse_hopper  # noqa: E402 (needs Triton)
+from manyview.models.sparse import operation  # noqa: E402
+
+HERE = hopper.why_not(torch.device(DEVICE), torch.bfloat16, 64)
+on_hopper = pytest.mark.skipif(HERE is not None, reason=str(HERE))
+OURS = replace(preset("balanced"), min_tokens=0)
+LARGE = TokenLayout(frames=5, special=5, height=19, width=23)
+
+
+def operands(layout: TokenLayout, dtype: torch.dtype, width: int = 64) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, layout.frames * layout.tokens_per_frame, 3, 2, width)
+    return torch.randn(shape, generator=generator).to(DEVICE, dtype).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+@pytest.mark.parametrize("wrong", [None, "it is off by 10 %"])
+def test_other_kernels_do_the_work_of_a_wrong_one(wrong: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = TokenLayout(frames=2, special=1, height=3, width=4)
+    config = SparsityConfig(rho=0.5, query_block=8, key_block=8)
+    problem = BlockSparse(config).problem(*operands(layout, torch.float32, 16), layout, 0)
+    asked, done = [], []
+
+    def fault(*variant: object) -> str | None:
+        asked.append(variant)
+        return wrong
+
+    monkeypatch.setattr(sparse_hopper, "fault", fault)
+    monkeypatch.setattr(sparse_hopper, "sparse_attention_hopper", lambda *given, **more: done.append(given))
+    out, pairs = operation.run_hopper(problem)
+    expected, same = operation.run_triton(problem)
+    assert asked == [(problem.query.device, torch.float32, problem.blocks, False)] and torch.equal(pairs, same)
+    assert len(done) == (1 if wrong is None else 0)
+    if wrong is not None:
+        torch.testing.assert_close(out, expected)
+
+
+def test_key_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hopper, "why_not", lambda *where: None)
+    device = torch.device("cuda")
+    assert sparse_hopper.why_not(device, torch.bfloat16, 64, 32) is None
+    for block in (4, 48, 256):
+        assert f"not {block}" in sparse_hopper.why_not(device, torch.bfloat16, 64, block)
+
+
+@pytest.mark.skipif(HERE is None, reason="there is such a GPU here")
+def test_asked_for_elsewhere() -> None:
+    with pytest.raises(ValueError, match="The backend 'hopper' cannot run here"):
+        BlockSparse(OURS, "hopper")(*operands(LARGE, torch.bfloat16), LARGE, 0)
+
+
+CONFIGS = {
+    "128 x 64": SparsityConfig(rho=0.5),
+    "192 x 128": SparsityConfig(rho=0.5, query_block=192, key_block=128),
+    "64 x 8": SparsityConfig(rho=0.7, query_block=64, key_block=8),
+    "256 x 32": SparsityConfig(rho=0.7, query_block=256, key_block=32),
+    "tau": SparsityConfig(tau=0.7, query_block=48, key_block=16),
+    "balanced": OURS,
+    "long": replace(preset("long"), min_tokens=0, max_keys=256, rho=0.6),
+    "no centroids": replace(OURS, centroid_block=0, pooling="avg"),
+    "three groups": replace(OURS, query_block=192, score_block=16),
+}
+
+
+@on_hopper
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("special", [0, 5])
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_same_as_the_reference(config: SparsityConfig, special: int, dtype: torch.dtype) -> None:
+    layout = replace(LARGE, special=special)
+    held = operands(layout, dtype)
+    exact, density = BlockSparse(config, "reference")(*(x.double() for x in held), layout, 0)
+    plain, _ = BlockSparse(config, "torch")(*held, layout, 0)
+    attend = BlockSparse(config, "hopper")
+    out, same = attend(*held, layout, 0)
+    error, other = (float((x.double() - exact).norm() / exact.norm()) for x in (out, plain))
+    pooled = config.own and config.centroid_block > 0
+    assert sparse_hopper.fault(held[0].device, dtype, config.blocks(layout), pooled) is None  # so it was the kernel
+    assert error <= 2 * other + 1e-4
+    torch.testing.assert_close(same, density, rtol=0.02, atol=0)  # float64 may choose a few other blocks
+    assert attend.backend_report() == "hopper (as asked for)"
+    assert torch.equal(out, attend(*held, layout, 0)[0])
+
+
+@on_hopper
+def test_masked_patches_and_auto() -> None:
+    mask = torch.rand(5, 19, 23, generator=torch.Generator().manual_seed(3)) > 0.7
+    held = operands(LARGE, torch.bfloat16)
+    expected, density = BlockSparse(OURS, "triton", mask)(*held, LARGE, 0)
+    attend = BlockSparse(OURS, patch_mask=mask)
+    out, same = attend(*held, LARGE, 0)
+    assert attend.backend_report() == "hopper (made for this GPU)"
+    assert float((out - expected).float().norm() / expected.float().norm()) < 5e-3 and torch.equal(same, density)
+
+
+@on_hopper
+def test_a_graph_replays_it() -> None:
+    attend = BlockSparse(OURS)
+    held = [x.clone() for x in operands(LARGE, torch.bfloat16)]
+    attend(*held, LARGE, 0)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out, _ = attend(*held, LARGE, 0)
+    fresh = [x.flip(2) for x in operands(LARGE, torch.bfloat16)]
+    for one, other in zip(held, fresh, strict=True):
+        one.copy_(other)
+    graph.replay()
+    torch.testing.assert_close(out, attend(*fresh, LARGE, 0)[0])
