@@ -143,6 +143,11 @@ def tiles_of(x: Tensor, rows: int) -> Any:
 _faults: dict[tuple, str | None] = {}
 
 
+def known_fault(variant: tuple) -> str | None:
+    """What `fault` found, None before it was asked."""
+    return _faults.get(variant)
+
+
 def fault(variant: tuple, trial: Callable[[], tuple[Tensor, Tensor]]) -> str | None:
     """Why a variant of the kernel must not be used, None if it is right.
 

@@ -216,7 +216,7 @@ class BlockSparse:
         if backend == "hopper":
             from .hopper import why_not as why_not_hopper
 
-            return why_not_hopper(device, dtype, width, blocks.key_block)
+            return why_not_hopper(device, dtype, width, blocks, self.config.pooled)
         from .kernel import why_not
 
         return why_not(device, dtype, width, blocks.query_block, blocks.key_block)

@@ -75,6 +75,11 @@ class SparsityConfig:
         """True for ManyView's own method, whose blocks lie inside frames."""
         return self.method == "manyview"
 
+    @property
+    def pooled(self) -> bool:
+        """True if queries see centroids of what they drop."""
+        return self.own and self.centroid_block > 0
+
     def blocks(self, layout: TokenLayout) -> BlockLayout:
         """How the patches of `layout` are cut."""
         if not self.own:

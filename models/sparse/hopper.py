@@ -10,13 +10,16 @@ from .kernel import Packed, Tables
 from .reference import sparse_attention_reference
 from .select import BlockIndex, lists_of
 
+KEY_BLOCKS = (8, 16, 32, 64, 128)
 
-def why_not(device: torch.device, dtype: torch.dtype, width: int, key_block: int) -> str | None:
-    """Why the kernel cannot run with such tensors and blocks, in a few words, or None if it can."""
+
+def why_not(device: torch.device, dtype: torch.dtype, width: int, blocks: BlockLayout, pooled: bool) -> str | None:
+    """Why the kernel cannot run with such tensors and blocks, in a few words, or None if it can. It tries nothing."""
     reason = hopper.why_not(device, dtype, width)
-    if reason is None and (key_block not in (8, 16, 32, 64, 128)):
-        return f"the Hopper kernel takes key blocks of 8, 16 ... 128 tokens, not {key_block}"
-    return reason
+    if reason is None and blocks.key_block not in KEY_BLOCKS:
+        return f"the Hopper kernel takes key blocks of 8, 16 ... 128 tokens, not {blocks.key_block}"
+    found = hopper.known_fault(_variant(device, dtype, blocks, pooled))
+    return reason if found is None else f"the Hopper kernel fails its check: {found}"
 
 
 @torch.no_grad()
@@ -58,13 +61,17 @@ def sparse_attention_hopper(
 
 def fault(device: torch.device, dtype: torch.dtype, blocks: BlockLayout, pooled: bool) -> str | None:
     """Why the kernel must not be used with such blocks, None if it is right; see `hopper.fault`."""
-    query_block, key_block, special = blocks.query_block, blocks.key_block, blocks.layout.special
 
     def trial() -> tuple[Tensor, Tensor]:
-        small = BlockLayout(TokenLayout(2, special, 15, 21), query_block, key_block, framed=True, group=2)
+        layout = TokenLayout(2, blocks.layout.special, 15, 21)
+        small = BlockLayout(layout, blocks.query_block, blocks.key_block, framed=True, group=2)
         return _trial(small, dtype, device, pooled)
 
-    return hopper.fault((device, dtype, query_block, key_block, special, pooled), trial)
+    return hopper.fault(_variant(device, dtype, blocks, pooled), trial)
+
+
+def _variant(device: torch.device, dtype: torch.dtype, blocks: BlockLayout, pooled: bool) -> tuple:
+    return device, dtype, blocks.query_block, blocks.key_block, blocks.layout.special, pooled
 
 
 def _trial(blocks: BlockLayout, dtype: torch.dtype, device: torch.device, pooled: bool) -> tuple[Tensor, Tensor]:

@@ -73,9 +73,8 @@ def run_hopper(problem: Problem) -> tuple[Tensor, Tensor]:
     from .hopper import fault, sparse_attention_hopper
     from .kernel import sparse_attention_triton
 
-    query, config = problem.query, problem.config
-    pooled = config.own and config.centroid_block > 0
-    wrong = fault(query.device, query.dtype, problem.blocks, pooled)
+    query = problem.query
+    wrong = fault(query.device, query.dtype, problem.blocks, problem.config.pooled)
     return _run_kernels(problem, sparse_attention_hopper if wrong is None else sparse_attention_triton)
 
 

@@ -35,7 +35,7 @@ def prepare(
     )
     special = special_key.to(dtype) if config.own else None
     summary = Summary(pooled_query, keys.mean, lengths, square, keys.variance, special)
-    if not config.own or not config.centroid_block:
+    if not config.pooled:
         return summary, packed, None
     return summary, packed, Centroids(keys.group_mean, keys.group_variance, values.group_mean)
 

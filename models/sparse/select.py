@@ -149,7 +149,7 @@ def index_pieces(
     limit = limit_bytes or max(INDEX_LIMIT_BYTES, INDEX_LIMIT_PER_TOKEN * blocks.tokens)
     batch, heads = summary.query.shape[:2]
     entries = index_width(blocks, config, layer, summary.heads.total)
-    if config.own and config.centroid_block:
+    if config.pooled:
         entries += blocks.key_groups
     row_bytes = 4 * batch * heads * entries
     rows = max(1, limit // row_bytes)
@@ -173,7 +173,7 @@ def empty_index(
     indices = torch.empty((*shape, width), dtype=torch.int32, device=device)
     counts, whole, seen = (torch.empty(shape, dtype=torch.int32, device=device) for _ in range(3))
     log_left = None
-    if config.own and config.centroid_block:
+    if config.pooled:
         log_left = torch.empty((*shape, blocks.key_groups), dtype=torch.float32, device=device)
     return BlockIndex(indices, counts, whole, seen, log_left, first)
 

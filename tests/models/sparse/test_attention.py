@@ -77,7 +77,7 @@ def token_by_token(config: SparsityConfig, layout: TokenLayout, query: Tensor, k
     mask[:, :, patches[:, None], patches] = sees
     weights = (query @ key.transpose(-1, -2) * scale).exp() * mask
     total, result, pairs = weights.sum(-1), weights @ value, mask.sum((-1, -2))
-    if config.own and config.centroid_block:
+    if config.pooled:
         size = config.centroid_block
         for frame in range(layout.frames):
             inside = patches.view(layout.frames, -1)[frame]

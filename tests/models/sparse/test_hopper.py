@@ -8,14 +8,14 @@ from torch import Tensor
 
 from manyview.models import hopper
 from manyview.models.attention import TokenLayout
-from manyview.models.sparse import BlockSparse, SparsityConfig, preset
+from manyview.models.sparse import BlockLayout, BlockSparse, SparsityConfig, preset
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu" and tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7):
     pytest.skip("the interpreter of Triton before 3.7 does not work with NumPy 2.4", allow_module_level=True)
 from manyview.models.sparse import hopper as sparse_hopper  # noqa: E402 (needs Triton)
-from manyview.models.sparse import operation  # noqa: E402
+from manyview.models.sparse import kernel, operation  # noqa: E402
 
 HERE = hopper.why_not(torch.device(DEVICE), torch.bfloat16, 64)
 on_hopper = pytest.mark.skipif(HERE is not None, reason=str(HERE))
@@ -50,12 +50,36 @@ def test_other_kernels_do_the_work_of_a_wrong_one(wrong: str | None, monkeypatch
         torch.testing.assert_close(out, expected)
 
 
-def test_key_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hopper, "why_not", lambda *where: None)
-    device = torch.device("cuda")
-    assert sparse_hopper.why_not(device, torch.bfloat16, 64, 32) is None
+    monkeypatch.setattr(hopper, "_faults", {})
+    where = torch.device("cuda"), torch.bfloat16
+
+    def why_not(key_block: int) -> str | None:
+        return sparse_hopper.why_not(*where, 64, BlockLayout(LARGE, 64, key_block), False)
+
+    assert why_not(32) is None
     for block in (4, 48, 256):
-        assert f"not {block}" in sparse_hopper.why_not(device, torch.bfloat16, 64, block)
+        assert f"not {block}" in why_not(block)
+
+    def broken() -> tuple[Tensor, Tensor]:
+        raise RuntimeError("no such instruction")
+
+    monkeypatch.setattr(sparse_hopper, "_trial", lambda *problem: broken())
+    sparse_hopper.fault(*where, BlockLayout(LARGE, 64, 32), False)
+    assert why_not(32) == "the Hopper kernel fails its check: RuntimeError: no such instruction"
+    assert why_not(16) is None  # another variant
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="there the kernel itself is tried")
+def test_the_trial_passes_a_right_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hopper, "_faults", {})
+    where = torch.device("cpu"), torch.float32
+    blocks = BlockLayout(TokenLayout(1, 1, 4, 4), 64, 16)
+    monkeypatch.setattr(sparse_hopper, "sparse_attention_hopper", kernel.sparse_attention_triton)
+    assert sparse_hopper.fault(*where, blocks, True) is None
+    monkeypatch.setattr(sparse_hopper, "sparse_attention_hopper", lambda *given, out: out.fill_(1.0))
+    assert "off by" in sparse_hopper.fault(*where, blocks, False)
 
 
 @pytest.mark.skipif(HERE is None, reason="there is such a GPU here")
@@ -89,8 +113,8 @@ def test_same_as_the_reference(config: SparsityConfig, special: int, dtype: torc
     attend = BlockSparse(config, "hopper")
     out, same = attend(*held, layout, 0)
     error, other = (float((x.double() - exact).norm() / exact.norm()) for x in (out, plain))
-    pooled = config.own and config.centroid_block > 0
-    assert sparse_hopper.fault(held[0].device, dtype, config.blocks(layout), pooled) is None  # so it was the kernel
+    wrong = sparse_hopper.fault(held[0].device, dtype, config.blocks(layout), config.pooled)
+    assert wrong is None  # so it was the kernel
     assert error <= 2 * other + 1e-4
     torch.testing.assert_close(same, density, rtol=0.02, atol=0)  # float64 may choose a few other blocks
     assert attend.backend_report() == "hopper (as asked for)"
