@@ -36,8 +36,11 @@ def operands(width: int = 32, dtype: torch.dtype = torch.float32, layout: TokenL
     return torch.randn(shape, generator=generator).to(DEVICE, dtype).permute(2, 0, 3, 1, 4).unbind(0)
 
 
-@pytest.mark.parametrize("arranged", [False, True])
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize(
+    ("config", "arranged"),
+    [*((config, True) for config in CONFIGS.values()), (OURS, False)],
+    ids=[*CONFIGS, "ours, rows of patches"],
+)
 def test_same_as_plain_torch(config: SparsityConfig, arranged: bool) -> None:
     layout = replace(LAYOUT, arranged=arranged)
     expected, density = BlockSparse(config, "torch")(*operands(), layout, 0)
@@ -49,10 +52,16 @@ def test_same_as_plain_torch(config: SparsityConfig, arranged: bool) -> None:
     assert attend.backend_report() == "triton (as asked for)"
 
 
-@pytest.mark.parametrize("backend", ["torch", "triton"])
-@pytest.mark.parametrize("config", [*CONFIGS.values(), replace(OURS, layer_rho={0: (0.3, 0.9)})], ids=[*CONFIGS, "two"])
-def test_heads_in_two_places(config: SparsityConfig, backend: str) -> None:
+HEADS_APART = CONFIGS | {"two": replace(OURS, layer_rho={0: (0.3, 0.9)})}
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [*((name, "torch") for name in HEADS_APART), *((name, "triton") for name in ("paper", "ours", "two"))],
+)
+def test_heads_in_two_places(name: str, backend: str) -> None:
     """Each place has one of two heads; what they add up is known from a first round."""
+    config = HEADS_APART[name]
     attend, given, layout = BlockSparse(config, backend), [], replace(LAYOUT, frames=2)
     whole = operands(layout=layout)
 
