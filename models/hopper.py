@@ -7,7 +7,6 @@ first use of every variant compares it with the plain formula; where that fails,
 import functools
 import importlib
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,6 @@ DTYPES = (torch.float16, torch.bfloat16)
 TRITON = ((3, 6), (3, 9))  # oldest and newest version
 TILE = 128  # keys of a step
 GROUP = 64  # queries of a warp group
-LOG2_E = math.log2(math.e)
 MOST_PAIRS = 65_535  # sequences times heads of a launch
 LONG_KEYS = 65_536  # from which on attention over all keys is worth compiling the kernel; it is faster from 8,192 on
 ENOUGH_PROGRAMS = 84  # of 132 multiprocessors; with fewer, smaller programs of other kernels are faster
@@ -100,27 +98,28 @@ def attend_all_keys(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return out
     shape = SHAPES[0]
     query = query if query.stride(-1) == 1 else query.contiguous()
+    keys = key.shape[2]
     key, value = tiles_of(key, TILE), tiles_of(value, TILE)
-    numbers = torch.empty(0, dtype=torch.int32, device=query.device)
+    unread = torch.empty(0, dtype=torch.int32, device=query.device)
     launch(
-        (-(-tokens // shape.queries), batch * heads), shape, query, out, key, value, key, value, key, key, value,
-        numbers.float(), numbers, numbers, numbers, numbers, numbers, *(0,) * 6,
-        heads, 0, tokens, 1, key.shape[2], 0, 0, key.shape[2] % TILE,
+        (-(-tokens // shape.queries), batch * heads), shape, query, out,
+        (key, value, *[key] * 5, *[unread] * 6), (*[0] * 6, heads, 0, tokens, 1, keys, 0, 0, keys % TILE),
         PARTS=1, SPECIAL=0, BLOCK=TILE, LISTED=False, POOLED=False,
     )  # fmt: skip
     return out
 
 
 def launch(
-    grid: tuple[int, int], shape: Shape, query: Tensor, out: Tensor, *operands: Any, **constants: int | bool
-) -> None:
-    """Start the kernel; operands are its arguments from the keys on, without the strides of queries and outputs."""
+    grid: tuple[int, int], shape: Shape, query: Tensor, out: Tensor, operands: tuple[Any, ...],
+    numbers: tuple[int, ...], **constants: int | bool,
+) -> None:  # fmt: skip
+    """Start the kernel: `operands` are its arguments k_desc to q_length_ptr, `numbers` index_batch to short."""
     from .hopper_kernels import attend
+    from .sparse.kernel import LOG2_E, on_device
 
-    lists, numbers = operands[:13], operands[13:]
-    with torch.cuda.device(query.device):
+    with on_device(query):
         attend[grid](
-            query, out, *lists, *query.stride()[:3], *out.stride()[:3], *numbers, WIDTH**-0.5 * LOG2_E,
+            query, out, *operands, *query.stride()[:3], *out.stride()[:3], *numbers, WIDTH**-0.5 * LOG2_E,
             WARP_GROUPS=shape.groups, D=WIDTH, TILE=TILE, STAGES=shape.stages, OVERLAP=shape.overlap,
             REGISTERS=shape.registers, num_warps=4, maxnreg=shape.limit, enable_fp_fusion=True, **constants,
         )  # fmt: skip

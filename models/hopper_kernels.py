@@ -47,8 +47,8 @@ def attend(
 ):  # fmt: skip
     """Queries of one part of a query block and one head over listed key blocks, special keys and centroids.
 
-    LISTED = False: over all `keys` keys in tiles of BLOCK = TILE; q_start_ptr and all that lists are is not read, rows
-    is the number of queries. OVERLAP: a warp group computes weights while its own last product still runs.
+    LISTED = False: over all `keys` keys in tiles of BLOCK = TILE; no list is read, and rows is the number of queries.
+    OVERLAP: a warp group computes weights while its own last product still runs.
     """
     row = gl.program_id(0) // PARTS
     part = gl.program_id(0) % PARTS * (WARP_GROUPS * GROUP_ROWS)

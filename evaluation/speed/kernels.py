@@ -120,6 +120,7 @@ def kernels(device: torch.device) -> list[Kernel]:
 
 
 def _own(name: str, backend: str) -> list[Kernel]:
+    """Our kernels of one backend, for all sizes of blocks that are compared."""
     run = functools.partial(in_place, backend)
     cuts = [Kernel(name, size, run) for size in ((128, 64), (128, 128), (192, 64), (192, 128))]
     cuts += [Kernel(name, size, run, framed=True) for size in ((64, 64), (64, 32), (64, 16))]

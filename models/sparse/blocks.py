@@ -42,6 +42,11 @@ class BlockLayout:
         return self.segments * self.segment_length
 
     @property
+    def last_key_block(self) -> int:
+        """Patches of the last block that holds any, of each segment."""
+        return self.segment_length % self.key_block or self.key_block
+
+    @property
     def queries_each(self) -> int:
         """Query blocks of a segment."""
         return blocks_in(self.segment_length, self.query_block)

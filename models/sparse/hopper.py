@@ -40,21 +40,22 @@ def sparse_attention_hopper(
     tables = tables or Tables.of(blocks, query.device)
     shape = hopper.shape_for(blocks.query_block)
     parts = -(-blocks.query_block // shape.queries)
-    indices = index.indices if index.indices.stride(-1) == 1 else index.indices.contiguous()
-    counts, whole = index.counts.contiguous(), index.whole.contiguous()
+    indices, counts, whole = index.in_memory()
     blocked = [hopper.tiles_of(x, blocks.key_block) for x in (packed.key, packed.value)]
     special = (packed.special_key, packed.special_value) if blocks.layout.special else (packed.key, packed.value)
+    tiled = [hopper.tiles_of(x, hopper.TILE) for x in special]
     pooled = centroids is not None
-    own = (centroids.key, centroids.spread, centroids.value) if pooled else (packed.key, packed.key, packed.value)
-    tiled = [hopper.tiles_of(x, hopper.TILE) for x in (*special, *own)]
-    left = index.log_left if pooled else counts.float()
+    if pooled:
+        tiled += [hopper.tiles_of(x, hopper.TILE) for x in (centroids.key, centroids.spread, centroids.value)]
+    else:  # never read
+        tiled += [tiled[0]] * 3
+    left = index.log_left if pooled else counts
     hopper.launch(
-        (rows * parts, batch * heads), shape, query, out, *blocked, *tiled, left,
-        indices, counts, whole, tables.query_start, tables.query_length,
-        *indices.stride()[:3], *left.stride()[:3],
-        heads, index.first, rows, blocks.layout.height * blocks.layout.width,
-        packed.key.shape[2], packed.special_key.shape[2], blocks.key_groups,
-        blocks.segment_length % blocks.key_block or blocks.key_block,
+        (rows * parts, batch * heads), shape, query, out,
+        (*blocked, *tiled, left, indices, counts, whole, tables.query_start, tables.query_length),
+        (*indices.stride()[:3], *left.stride()[:3], heads, index.first, rows,
+         blocks.layout.height * blocks.layout.width, packed.key.shape[2], packed.special_key.shape[2],
+         blocks.key_groups, blocks.last_key_block),
         PARTS=parts, SPECIAL=blocks.layout.special, BLOCK=blocks.key_block, LISTED=True, POOLED=pooled,
     )  # fmt: skip
 

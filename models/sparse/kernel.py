@@ -98,8 +98,7 @@ def sparse_attention_triton(
     tables = tables or Tables.of(blocks, query.device)
     tile = tile_for(blocks.query_block, blocks.key_block, width, query.dtype, precision)
     parts = -(-blocks.query_block // tile.queries)
-    indices = index.indices if index.indices.stride(-1) == 1 else index.indices.contiguous()
-    counts, whole = index.counts.contiguous(), index.whole.contiguous()
+    indices, counts, whole = index.in_memory()
     pooled = centroids is not None
     unused = packed.key
     own = (centroids.key, centroids.spread, centroids.value) if pooled else (unused, unused, unused)
@@ -113,7 +112,7 @@ def sparse_attention_triton(
             *((0, 0) if lse is None else lse.stride()[:2]),
             heads, index.first, rows, blocks.layout.height * blocks.layout.width, packed.key.shape[2],
             packed.special_key.shape[2], blocks.key_groups,
-            blocks.segment_length % blocks.key_block or blocks.key_block, width**-0.5 * LOG2_E,
+            blocks.last_key_block, width**-0.5 * LOG2_E,
             D=width, BLOCK_D=triton.next_power_of_2(width), PARTS=parts, SPECIAL=blocks.layout.special,
             BLOCK_M=tile.queries, BLOCK_N=tile.keys, BLOCK=blocks.key_block, POOLED=pooled,
             SPECIAL_TILE=tile.special, POOL_TILE=SHORT_TILE, STAGES=SHORT_STAGES,

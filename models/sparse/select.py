@@ -54,6 +54,11 @@ class BlockIndex:
     def rows(self) -> int:
         return self.counts.shape[2]
 
+    def in_memory(self) -> tuple[Tensor, Tensor, Tensor]:
+        """indices with the entries of a row side by side, counts and whole in one piece: as kernels read them."""
+        indices = self.indices if self.indices.stride(-1) == 1 else self.indices.contiguous()
+        return indices, self.counts.contiguous(), self.whole.contiguous()
+
     def part(self, start: int, end: int) -> "BlockIndex":
         """A view of the query blocks start..end - 1."""
         rows = slice(start - self.first, end - self.first)

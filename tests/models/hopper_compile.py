@@ -42,6 +42,8 @@ def compile_for_hopper(query_block: int, key_block: int, listed: bool, pooled: b
         if name.endswith("_desc"):
             rows = key_block if name in ("k_desc", "v_desc") else hopper.TILE
             return f"tensordesc<bf16[1, 1, {rows}, 64],{NVMMASharedLayout(128, 16, 4)!r}>"
+        if name == "left_ptr" and not pooled:
+            return "*i32"
         return KINDS.get(name, "*i32" if name.endswith("_ptr") else "i32")
 
     at = {name: (place,) for place, name in enumerate(NAMES)}

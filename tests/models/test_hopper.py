@@ -108,9 +108,8 @@ def test_attention_over_all_keys(batch: int, heads: int, queries: int, keys: int
     exact = torch.softmax(query.double() @ key.double().mT / 8, dim=-1) @ value.double()
     plain = torch.nn.functional.scaled_dot_product_attention(query, key, value)
     limit = 2 * float((plain.double() - exact).norm())
-    odd = torch.empty(batch, heads, keys, 66, device="cuda", dtype=dtype)[..., 1:65].copy_(
-        key
-    )  # not for the copy engine
+    odd = torch.empty(batch, heads, keys, 66, device="cuda", dtype=dtype)[..., 1:65]  # not for the copy engine
+    odd.copy_(key)
     for one in (key, odd, key.transpose(1, 2).contiguous().transpose(1, 2)):
         out = hopper.attend_all_keys(query, one, value)
         assert out.shape == query.shape and out.transpose(1, 2).is_contiguous()

@@ -1,5 +1,7 @@
 """Block-sparse attention by the kernel for Hopper GPUs; without such a GPU, that other kernels take its place."""
 
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -62,10 +64,10 @@ def test_what_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
     for block in (4, 48, 256):
         assert f"not {block}" in why_not(block)
 
-    def broken() -> tuple[Tensor, Tensor]:
+    def broken(*problem: object) -> tuple[Tensor, Tensor]:
         raise RuntimeError("no such instruction")
 
-    monkeypatch.setattr(sparse_hopper, "_trial", lambda *problem: broken())
+    monkeypatch.setattr(sparse_hopper, "_trial", broken)
     sparse_hopper.fault(*where, BlockLayout(LARGE, 64, 32), False)
     assert why_not(32) == "the Hopper kernel fails its check: RuntimeError: no such instruction"
     assert why_not(16) is None  # another variant
@@ -80,6 +82,41 @@ def test_the_trial_passes_a_right_kernel(monkeypatch: pytest.MonkeyPatch) -> Non
     assert sparse_hopper.fault(*where, blocks, True) is None
     monkeypatch.setattr(sparse_hopper, "sparse_attention_hopper", lambda *given, out: out.fill_(1.0))
     assert "off by" in sparse_hopper.fault(*where, blocks, False)
+
+
+@pytest.mark.skipif(hopper.why_no_gluon() is not None, reason=str(hopper.why_no_gluon()))
+@pytest.mark.skipif(DEVICE == "cuda", reason="there the kernel itself is tried")
+@pytest.mark.parametrize("pooled", [False, True])
+def test_arguments_in_their_places(pooled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel is called with what its names say; lists and numbers are told apart by their sizes."""
+    from manyview.models import hopper_kernels
+
+    names, calls = list(inspect.signature(hopper_kernels.attend.fn).parameters), []
+
+    class Recorder:
+        def __getitem__(self, grid: tuple[int, int]) -> Callable[..., None]:
+            return lambda *given, **more: calls.append(dict(zip(names, given, strict=False)) | more | {"grid": grid})
+
+    monkeypatch.setattr(hopper_kernels, "attend", Recorder())
+    blocks = BlockLayout(TokenLayout(2, 5, 15, 21), 64, 32, framed=True, group=2)
+    sparse_hopper._trial(blocks, torch.bfloat16, torch.device("cpu"), pooled)
+    query, key, _ = operands(LARGE, torch.bfloat16)
+    hopper.attend_all_keys(query, key, key)
+    listed, dense = calls
+    assert set(names) <= set(listed) and set(names) <= set(dense)
+    assert listed["grid"] == (10, 2) and dense["grid"] == (-(-LARGE.frames * LARGE.tokens_per_frame // 192), 2)
+    assert [listed[name].base.shape[2] for name in ("k_desc", "v_desc", "sk_desc", "sv_desc")] == [640, 640, 10, 10]
+    assert [listed[name].block_shape[2] for name in ("k_desc", "v_desc", "sk_desc", "ck_desc")] == [32, 32, 128, 128]
+    assert listed["left_ptr"].shape == ((1, 2, 10, 10) if pooled else (1, 2, 10))
+    assert listed["index_ptr"].shape == (1, 2, 10, 20) and listed["count_ptr"].shape == listed["whole_ptr"].shape
+    assert (listed["q_start_ptr"].max(), listed["q_length_ptr"].max()) == (315 + 256, 64)
+    assert (listed["q_row"], listed["o_row"], listed["index_row"]) == (384, 128, 20)
+    assert (listed["heads"], listed["first"], listed["rows"], listed["per_frame"]) == (2, 0, 10, 315)
+    assert (listed["keys"], listed["special_count"], listed["groups"], listed["short"]) == (640, 10, 10, 315 % 32)
+    tokens = LARGE.frames * LARGE.tokens_per_frame
+    assert (dense["heads"], dense["rows"], dense["keys"], dense["special_count"]) == (2, tokens, tokens, 0)
+    assert dense["k_desc"].base.shape == key.shape and (dense["q_row"], dense["o_row"]) == (384, 128)
+    assert listed["scale"] == dense["scale"] == pytest.approx(0.125 * 1.4426950408889634)
 
 
 @pytest.mark.skipif(HERE is None, reason="there is such a GPU here")
