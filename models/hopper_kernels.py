@@ -32,6 +32,8 @@ GROUP_ROWS = gl.constexpr(64)  # queries of a warp group, the rows of its matrix
         "special_count",
         "groups",
         "short",
+        "gap",
+        "skip",
         "index_row",
         "left_row",
     ]
@@ -40,13 +42,14 @@ def attend(
     q_ptr, o_ptr, k_desc, v_desc, sk_desc, sv_desc, ck_desc, cs_desc, cv_desc, left_ptr,
     index_ptr, count_ptr, whole_ptr, q_start_ptr, q_length_ptr,
     q_batch, q_head, q_row, o_batch, o_head, o_row, index_batch, index_head, index_row, left_batch, left_head, left_row,
-    heads, first, rows, per_frame, keys, special_count, groups, short, scale,
+    heads, first, rows, per_frame, keys, special_count, groups, short, per_block, gap, skip, scale,
     PARTS: gl.constexpr, SPECIAL: gl.constexpr, WARP_GROUPS: gl.constexpr, D: gl.constexpr, TILE: gl.constexpr,
     BLOCK: gl.constexpr, STAGES: gl.constexpr, LISTED: gl.constexpr, POOLED: gl.constexpr, OVERLAP: gl.constexpr,
     REGISTERS: gl.constexpr,
 ):  # fmt: skip
     """Queries of one part of a query block and one head over listed key blocks, special keys and centroids.
 
+    Key blocks begin where `sparse.kernel.block_steps` says.
     LISTED = False: over all `keys` keys in tiles of BLOCK = TILE; no list is read, and rows is the number of queries.
     OVERLAP: a warp group computes weights while its own last product still runs.
     """
@@ -96,7 +99,8 @@ def attend(
 
     rings = (q_tiles, k_ring, v_ring, k_full, k_free, v_full, v_free)
     counts = (listed, tiles, pools)
-    bring = (k_desc, v_desc, sk_desc, sv_desc, ck_desc, cs_desc, cv_desc, list_ptr, count, batch, head)
+    where = (list_ptr, count, per_block, gap, skip)
+    bring = (k_desc, v_desc, sk_desc, sv_desc, ck_desc, cs_desc, cv_desc, where, batch, head)
     given = (q_ptr, o_ptr, left_ptr, q_row, o_row, start, length, per_frame)
     ends = (count, whole, special_count, groups, short)
     if WARP_GROUPS == 1:
@@ -134,13 +138,13 @@ def attend(
 @gluon.jit
 def _bring(bring, counts, rings, BLOCK: gl.constexpr, LISTED: gl.constexpr):
     """Order the copies of all tiles, one after another, each as soon as its place in the ring is free."""
-    k_desc, v_desc, sk_desc, sv_desc, ck_desc, cs_desc, cv_desc, list_ptr, count, batch, head = bring
+    k_desc, v_desc, sk_desc, sv_desc, ck_desc, cs_desc, cv_desc, where, batch, head = bring
     listed, tiles, pools = counts
     _, k_ring, v_ring, k_full, k_free, v_full, v_free = rings
     TILE: gl.constexpr = k_ring.shape[3]
     for tile in range(listed):
-        _bring_blocks(k_desc, k_ring, k_full, k_free, tile, list_ptr, count, batch, head, BLOCK, LISTED)
-        _bring_blocks(v_desc, v_ring, v_full, v_free, tile, list_ptr, count, batch, head, BLOCK, LISTED)
+        _bring_blocks(k_desc, k_ring, k_full, k_free, tile, where, batch, head, BLOCK, LISTED)
+        _bring_blocks(v_desc, v_ring, v_full, v_free, tile, where, batch, head, BLOCK, LISTED)
     for tile in range(listed, tiles):
         at = (tile - listed) * TILE
         _bring_tile(sk_desc, k_ring, k_full, k_free, tile, batch, head, at)
@@ -153,17 +157,19 @@ def _bring(bring, counts, rings, BLOCK: gl.constexpr, LISTED: gl.constexpr):
 
 
 @gluon.jit
-def _bring_blocks(
-    desc, ring, full, free, tile, list_ptr, count, batch, head, BLOCK: gl.constexpr, LISTED: gl.constexpr
-):
+def _bring_blocks(desc, ring, full, free, tile, where, batch, head, BLOCK: gl.constexpr, LISTED: gl.constexpr):
     """Order the copies of a tile of several blocks."""
+    list_ptr, count, per_block, gap, skip = where
     PER: gl.constexpr = ring.shape[3] // BLOCK
     place, barrier = _room(ring, full, free, tile)
     for i in gl.static_range(PER):
         block = tile * PER + i
         if LISTED:  # what is behind the list is masked later, but must be numbers
             block = gl.load(list_ptr + gl.minimum(block, count - 1))
-        copy_tile(desc, [batch, head, block * BLOCK, 0], barrier, place.slice(i * BLOCK, BLOCK, dim=2))
+        row = block * BLOCK
+        if LISTED:
+            row += ((block.to(gl.float32) + 0.5) * per_block).to(gl.int32) * gap + skip
+        copy_tile(desc, [batch, head, row, 0], barrier, place.slice(i * BLOCK, BLOCK, dim=2))
 
 
 @gluon.jit

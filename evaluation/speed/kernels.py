@@ -15,7 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from ...models import hopper
 from ...models.attention import TokenLayout
 from ...models.sparse import BlockIndex, BlockLayout, Centroids, libraries
-from ...models.sparse.blocks import patch_tokens, special_tokens
+from ...models.sparse.blocks import patch_tokens
 from ...models.sparse.reference import sparse_attention_reference
 from .clock import cost_of
 
@@ -232,22 +232,18 @@ def _dense_hopper(layer: Layer, *others: None) -> Callable[[], Tensor]:
 def in_place(
     backend: str, layer: Layer, blocks: BlockLayout, index: BlockIndex, centroids: Centroids | None
 ) -> Callable[[], Tensor]:
-    """The whole of what patch queries see, from and to the places of all tokens; keys and values are packed before."""
+    """The whole of what patch queries see, at the places of all tokens; what must be packed is packed before."""
     from ...models.sparse.hopper import sparse_attention_hopper
-    from ...models.sparse.kernel import Packed, Tables, sparse_attention_triton
+    from ...models.sparse.kernel import Tables, sparse_attention_triton
     from ...models.sparse.operation import heads_side_by_side
-    from ...models.sparse.pool_kernel import pack
+    from ...models.sparse.pool_kernel import readable
 
     out = heads_side_by_side(layer.query).fill_(torch.nan)
-    device = layer.query.device
-    tables, lengths = Tables.of(blocks, device), blocks.key_table(device)[1]
-    tokens = (pack(x, lengths, blocks, None, "avg", False, 0).tokens for x in (layer.key, layer.value))
-    special = (special_tokens(x, blocks).contiguous() for x in (layer.key, layer.value))
-    packed = Packed(*tokens, *special)
+    tables, keys = Tables.of(blocks, layer.query.device), readable(layer.key, layer.value, blocks)
     attend = sparse_attention_hopper if backend == "hopper" else sparse_attention_triton
 
     def work() -> Tensor:
-        attend(layer.query, packed, index, blocks, centroids, out=out, tables=tables)
+        attend(layer.query, keys, index, blocks, centroids, out=out, tables=tables)
         return out
 
     return work

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from .. import hopper
 from ..attention import TokenLayout
-from .blocks import BlockLayout, Centroids, grouped, in_blocks, moments, patch_tokens, special_tokens
-from .kernel import Packed, Tables
+from .blocks import BlockLayout, Centroids, grouped, moments, patch_tokens, special_tokens
+from .kernel import Readable, Tables, block_steps
 from .reference import sparse_attention_reference
 from .select import BlockIndex, lists_of
 
@@ -25,7 +25,7 @@ def why_not(device: torch.device, dtype: torch.dtype, width: int, blocks: BlockL
 @torch.no_grad()
 def sparse_attention_hopper(
     query: Tensor,
-    packed: Packed,
+    keys: Readable,
     index: BlockIndex,
     blocks: BlockLayout,
     centroids: Centroids | None = None,
@@ -41,8 +41,8 @@ def sparse_attention_hopper(
     shape = hopper.shape_for(blocks.query_block)
     parts = -(-blocks.query_block // shape.queries)
     indices, counts, whole = index.in_memory()
-    blocked = [hopper.tiles_of(x, blocks.key_block) for x in (packed.key, packed.value)]
-    special = (packed.special_key, packed.special_value) if blocks.layout.special else (packed.key, packed.value)
+    blocked = [hopper.tiles_of(x, blocks.key_block) for x in (keys.key, keys.value)]
+    special = (keys.special_key, keys.special_value) if blocks.layout.special else (keys.key, keys.value)
     tiled = [hopper.tiles_of(x, hopper.TILE) for x in special]
     pooled = centroids is not None
     if pooled:
@@ -54,8 +54,8 @@ def sparse_attention_hopper(
         (rows * parts, batch * heads), shape, query, out,
         (*blocked, *tiled, left, indices, counts, whole, tables.query_start, tables.query_length),
         (*indices.stride()[:3], *left.stride()[:3], heads, index.first, rows,
-         blocks.layout.height * blocks.layout.width, packed.key.shape[2], packed.special_key.shape[2],
-         blocks.key_groups, blocks.last_key_block),
+         blocks.layout.height * blocks.layout.width, keys.key.shape[2], keys.special_key.shape[2],
+         blocks.key_groups, blocks.last_key_block, *block_steps(blocks)),
         PARTS=parts, SPECIAL=blocks.layout.special, BLOCK=blocks.key_block, LISTED=True, POOLED=pooled,
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ def fault(device: torch.device, dtype: torch.dtype, blocks: BlockLayout, pooled:
     """Why the kernel must not be used with such blocks, None if it is right; see `hopper.fault`."""
 
     def trial() -> tuple[Tensor, Tensor]:
-        layout = TokenLayout(2, blocks.layout.special, 15, 21)
+        layout = TokenLayout(2, blocks.layout.special, 17, 21)
         small = BlockLayout(layout, blocks.query_block, blocks.key_block, framed=True, group=2)
         return _trial(small, dtype, device, pooled)
 
@@ -84,14 +84,13 @@ def _trial(blocks: BlockLayout, dtype: torch.dtype, device: torch.device, pooled
     sees = torch.rand((1, 2, blocks.query_blocks, blocks.key_blocks), generator=random, device=device) < 0.5
     sees = (sees | (torch.arange(blocks.key_blocks, device=device) == 0)) & (lengths > 0)
     index = lists_of(sees, blocks, lengths, blocks.key_blocks, 0, centroids=True)
-    cut = (blocks.segments, blocks.key_block, blocks.keys_each)
-    tokens = (in_blocks(patch_tokens(x, blocks), *cut).flatten(2, 3) for x in operands[1:])
-    packed = Packed(*tokens, *(special_tokens(x, blocks).contiguous() for x in operands[1:]))
+    keys = Readable(*operands[1:], *(special_tokens(x, blocks).contiguous() for x in operands[1:]))
     centroids = None
     if pooled:
+        cut = (blocks.segments, blocks.key_block, blocks.keys_each)
         means, values = (grouped(moments(patch_tokens(x, blocks), *cut), lengths, blocks.group) for x in operands[1:])
         centroids = Centroids(*(x.to(dtype) for x in (means.mean, means.variance, values.mean)))
     out = torch.full_like(operands[0], torch.nan)
-    sparse_attention_hopper(operands[0], packed, index, blocks, centroids, out=out)
+    sparse_attention_hopper(operands[0], keys, index, blocks, centroids, out=out)
     exact, _ = sparse_attention_reference(*operands, index, blocks, centroids)
     return patch_tokens(out, blocks), exact

@@ -5,7 +5,8 @@ walks the key blocks of its query block's list, then all special keys, then (if 
 leaves out. Programs of one head run side by side and lists ascend, so neighbours read the same keys from the L2 cache.
 
 Keys are fetched row by row, so a tile of keys may be made of several small blocks at almost no cost. Queries are read
-and results written where the projections left and want them; keys and values are packed once, head by head.
+and results written where the projections left and want them. So are keys and values whose blocks lie inside frames;
+blocks that straddle frames are packed first.
 """
 
 import math
@@ -54,22 +55,34 @@ def interpreted() -> bool:
 
 
 @dataclass(frozen=True)
-class Packed:
-    """Keys and values as the kernel reads them: head by head in one piece, patches by blocks, special tokens apart.
+class Readable:
+    """Keys and values as the kernels read them, rows of any strides; the special ones once more, in one piece.
 
-    A block has room for `key_block` tokens even where it is short or empty; what is left of it is zero.
+    Blocks inside frames are read where they lie among all tokens. Blocks that straddle frames are packed: one behind
+    another, each with room for `key_block` tokens even where it is short; what is left of it is zero.
     """
 
-    key: Tensor  # (B, heads, Kb * key_block, D)
+    key: Tensor  # (B, heads, N * P, D), or packed (B, heads, Kb * key_block, D)
     value: Tensor
     special_key: Tensor  # (B, heads, N * S, D)
     special_value: Tensor
 
 
+def block_steps(blocks: BlockLayout) -> tuple[float, int, int]:
+    """(per_block, gap, skip): key block b begins at row b * key_block + floor((b + 0.5) per_block) gap + skip.
+
+    In float32 that finds the segment of each of the first 2^22 blocks.
+    """
+    if not blocks.framed:
+        return 0.0, 0, 0
+    gap = blocks.layout.tokens_per_frame - blocks.keys_each * blocks.key_block
+    return 1 / blocks.keys_each, gap, blocks.layout.special
+
+
 @torch.no_grad()
 def sparse_attention_triton(
     query: Tensor,
-    packed: Packed,
+    keys: Readable,
     index: BlockIndex,
     blocks: BlockLayout,
     centroids: Centroids | None = None,
@@ -91,7 +104,7 @@ def sparse_attention_triton(
         raise ValueError(f"Sparse attention cannot run here: {reason}; take another backend.")
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
-    _check(query, packed, out, blocks, index)
+    _check(query, keys, out, blocks, index)
     if index.counts.numel() == 0:
         return
     batch, heads, rows = index.counts.shape
@@ -100,19 +113,19 @@ def sparse_attention_triton(
     parts = -(-blocks.query_block // tile.queries)
     indices, counts, whole = index.in_memory()
     pooled = centroids is not None
-    unused = packed.key
+    unused = keys.special_key
     own = (centroids.key, centroids.spread, centroids.value) if pooled else (unused, unused, unused)
     left = index.log_left if pooled else counts
     with on_device(query):
         _attend[(rows * parts, batch * heads)](
-            query, packed.key, packed.value, out, counts if lse is None else lse,
-            packed.special_key, packed.special_value, *own, left,
+            query, keys.key, keys.value, out, counts if lse is None else lse,
+            keys.special_key, keys.special_value, *own, left,
             indices, counts, whole, tables.query_start, tables.query_length,
-            *query.stride()[:3], *out.stride()[:3], *indices.stride()[:3], *left.stride()[:3],
+            *query.stride()[:3], *keys.key.stride()[:3], *keys.value.stride()[:3], *out.stride()[:3],
+            *indices.stride()[:3], *left.stride()[:3],
             *((0, 0) if lse is None else lse.stride()[:2]),
-            heads, index.first, rows, blocks.layout.height * blocks.layout.width, packed.key.shape[2],
-            packed.special_key.shape[2], blocks.key_groups,
-            blocks.last_key_block, width**-0.5 * LOG2_E,
+            heads, index.first, rows, blocks.layout.height * blocks.layout.width, keys.special_key.shape[2],
+            blocks.key_groups, blocks.last_key_block, *block_steps(blocks), width**-0.5 * LOG2_E,
             D=width, BLOCK_D=triton.next_power_of_2(width), PARTS=parts, SPECIAL=blocks.layout.special,
             BLOCK_M=tile.queries, BLOCK_N=tile.keys, BLOCK=blocks.key_block, POOLED=pooled,
             SPECIAL_TILE=tile.special, POOL_TILE=SHORT_TILE, STAGES=SHORT_STAGES,
@@ -122,7 +135,7 @@ def sparse_attention_triton(
         )  # fmt: skip
 
 
-def _check(query: Tensor, packed: Packed, out: Tensor, blocks: BlockLayout, index: BlockIndex) -> None:
+def _check(query: Tensor, keys: Readable, out: Tensor, blocks: BlockLayout, index: BlockIndex) -> None:
     """Raise ValueError if shapes or types do not fit each other."""
     batch, heads, _, width = query.shape
     layout = blocks.layout
@@ -130,23 +143,25 @@ def _check(query: Tensor, packed: Packed, out: Tensor, blocks: BlockLayout, inde
     if query.shape != out.shape or query.shape[2] != tokens:
         shapes = f"{tuple(query.shape)} and {tuple(out.shape)}"
         raise ValueError(f"Queries and out must have one shape with {tokens} tokens, got {shapes}.")
+    rows, special = tokens if blocks.framed else blocks.key_blocks * blocks.key_block, layout.frames * layout.special
     wanted = (
-        (packed.key, blocks.key_blocks * blocks.key_block),
-        (packed.value, blocks.key_blocks * blocks.key_block),
-        (packed.special_key, layout.frames * layout.special),
-        (packed.special_value, layout.frames * layout.special),
+        (keys.key, rows, keys.key.stride(-1) == 1),
+        (keys.value, rows, keys.value.stride(-1) == 1),
+        (keys.special_key, special, keys.special_key.is_contiguous()),
+        (keys.special_value, special, keys.special_value.is_contiguous()),
     )
-    for x, rows in wanted:
-        if x.shape != (batch, heads, rows, width) or not x.is_contiguous():
+    for x, rows, readable in wanted:
+        if x.shape != (batch, heads, rows, width) or not readable:
             raise ValueError(
-                f"Packed keys and values must be {(batch, heads, rows, width)} in one piece, got {tuple(x.shape)}."
+                f"Keys and values must be {(batch, heads, rows, width)}, the numbers of a key side by side and the "
+                f"special ones in one piece, got {tuple(x.shape)} with strides {x.stride()}."
             )
     if index.counts.shape[:2] != query.shape[:2] or index.first + index.rows > blocks.query_blocks:
         raise ValueError(
             f"The index has {tuple(index.counts.shape)} rows from {index.first} on, but there are {batch} x {heads} "
             f"heads of {blocks.query_blocks} query blocks."
         )
-    dtypes = {x.dtype for x in (query, out, *(x for x, _ in wanted))}
+    dtypes = {x.dtype for x in (query, out, *(x for x, _, _ in wanted))}
     if len(dtypes) > 1:
         raise ValueError(f"Queries, keys and values must have one type, got {', '.join(sorted(map(str, dtypes)))}.")
     if query.stride(-1) != 1 or out.stride(-1) != 1:
@@ -263,6 +278,13 @@ def token_row(patch, per_frame, SPECIAL: tl.constexpr):
     return (patch + (patch // per_frame + 1) * SPECIAL).to(tl.int64)
 
 
+@triton.jit
+def block_row(block, per_block, gap, skip, BLOCK: tl.constexpr):
+    """Key blocks -> rows of their first keys, by `block_steps`."""
+    segment = ((block.to(tl.float32) + 0.5) * per_block).to(tl.int32)
+    return block * BLOCK + segment * gap + skip
+
+
 @triton.jit(
     do_not_specialize=[
         "heads",
@@ -272,6 +294,8 @@ def token_row(patch, per_frame, SPECIAL: tl.constexpr):
         "special_count",
         "groups",
         "short",
+        "gap",
+        "skip",
         "left_row",
         "index_row",
     ]
@@ -279,9 +303,9 @@ def token_row(patch, per_frame, SPECIAL: tl.constexpr):
 def _attend(
     q_ptr, k_ptr, v_ptr, o_ptr, lse_ptr, sk_ptr, sv_ptr, ck_ptr, cs_ptr, cv_ptr, left_ptr,
     index_ptr, count_ptr, whole_ptr, q_start_ptr, q_length_ptr,
-    q_batch, q_head, q_row, o_batch, o_head, o_row, index_batch, index_head, index_row,
-    left_batch, left_head, left_row, lse_batch, lse_head,
-    heads, first, rows, per_frame, k_rows, special_count, groups, short, scale,
+    q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row, o_batch, o_head, o_row,
+    index_batch, index_head, index_row, left_batch, left_head, left_row, lse_batch, lse_head,
+    heads, first, rows, per_frame, special_count, groups, short, per_block, gap, skip, scale,
     D: tl.constexpr, BLOCK_D: tl.constexpr, PARTS: tl.constexpr, SPECIAL: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK: tl.constexpr, POOLED: tl.constexpr,
     SPECIAL_TILE: tl.constexpr, POOL_TILE: tl.constexpr, STAGES: tl.constexpr,
@@ -313,25 +337,20 @@ def _attend(
     list_ptr = index_ptr + batch * index_batch + head * index_head + row.to(tl.int64) * index_row
     count = tl.load(count_ptr + pair * rows + row)
     whole = tl.load(whole_ptr + pair * rows + row)
-    k_base = k_ptr + pair * k_rows * D + d[None, :]
-    v_base = v_ptr + pair * k_rows * D + d[None, :]
+    k_base = k_ptr + batch * k_batch + head * k_head + d[None, :]
+    v_base = v_ptr + batch * v_batch + head * v_head + d[None, :]
     tiles = whole // PER
     if PER == 1:
-        offset = n[:, None] * D
         block = tl.load(list_ptr, mask=count > 0, other=0)
     else:
-        offset = inside[:, None] * D
         block = tl.load(list_ptr + which, mask=which < count, other=0)
     for tile in range(tiles):
-        if PER == 1:
-            at = block.to(tl.int64) * (BLOCK * D) + offset
-        else:
-            at = block[:, None] * (BLOCK * D) + offset
+        at = (block_row(block, per_block, gap, skip, BLOCK) + inside).to(tl.int64)[:, None]
         if D < BLOCK_D:
-            k = tl.load(k_base + at, mask=(d < D)[None, :], other=0.0)
-            v = tl.load(v_base + at, mask=(d < D)[None, :], other=0.0)
+            k = tl.load(k_base + at * k_row, mask=(d < D)[None, :], other=0.0)
+            v = tl.load(v_base + at * v_row, mask=(d < D)[None, :], other=0.0)
         else:
-            k, v = tl.load(k_base + at), tl.load(v_base + at)
+            k, v = tl.load(k_base + at * k_row), tl.load(v_base + at * v_row)
         if PER == 1:
             block = tl.load(list_ptr + tile + 1, mask=tile + 1 < count, other=0)
         else:
@@ -345,9 +364,9 @@ def _attend(
         entry = done + which
         number = tl.load(list_ptr + entry, mask=entry < count, other=0)
         known = (entry < count) & (inside < tl.where(entry < whole, BLOCK, short))
-        at = (number * BLOCK + inside)[:, None] * D
-        k = tl.load(k_base + at, mask=known[:, None] & (d < D)[None, :], other=0.0)
-        v = tl.load(v_base + at, mask=known[:, None] & (d < D)[None, :], other=0.0)
+        at = (block_row(number, per_block, gap, skip, BLOCK) + inside).to(tl.int64)[:, None]
+        k = tl.load(k_base + at * k_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
+        v = tl.load(v_base + at * v_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
         k = as_operand(k, k_ptr.dtype.element_ty, EMULATE)
         v = as_operand(v, v_ptr.dtype.element_ty, EMULATE)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)

@@ -86,14 +86,14 @@ def _run_kernels(problem: Problem, attend: Callable[..., None]) -> tuple[Tensor,
     blocks = problem.blocks
     query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in problem.operands)
     tables = Tables.of(blocks, query.device)
-    summary, packed, centroids = prepare(query, key, value, problem.lengths, blocks, problem.config, tables)
+    summary, keys, centroids = prepare(query, key, value, problem.lengths, blocks, problem.config, tables)
     summary = replace(summary, part=problem.heads)
     out = heads_side_by_side(query)
     set_special(out, special_output(problem), blocks)
     pairs = []
     for index in index_chunks_triton(summary, blocks, problem.config, problem.layer):
         pairs.append(pairs_of(index, tables.query_length, centroids is not None))
-        attend(query, packed, index, blocks, centroids, out=out, tables=tables)
+        attend(query, keys, index, blocks, centroids, out=out, tables=tables)
         del index  # the next piece takes its place
     return out, total_pairs(pairs, problem)
 

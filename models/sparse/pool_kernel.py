@@ -1,4 +1,4 @@
-"""Tokens packed by blocks and pooled, as Triton kernels: the same as `blocks.py` and `select.summarize`.
+"""Tokens pooled by blocks, and packed where those straddle frames, as in `blocks.py` and `select.summarize`, by Triton.
 
 Importing this file imports Triton, so import it where it is used.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .blocks import BlockLayout, Centroids, special_tokens
 from .config import SparsityConfig
-from .kernel import Packed, Tables, as_operand, interpreted, on_device, token_row
+from .kernel import Readable, Tables, as_operand, interpreted, on_device, token_row
 from .select import Summary, half_scale
 
 
@@ -20,31 +20,42 @@ from .select import Summary, half_scale
 def prepare(
     query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, blocks: BlockLayout, config: SparsityConfig,
     tables: Tables,
-) -> tuple[Summary, Packed, Centroids | None]:  # fmt: skip
-    """Packed keys and values of all tokens (B, heads, N * P, D), and the same as `select.summarize` and `grouped`."""
-    special_key, special_value = (special_tokens(x, blocks).contiguous() for x in (key, value))
+) -> tuple[Summary, Readable, Centroids | None]:  # fmt: skip
+    """What is read of all tokens (B, heads, N * P, D), and the same as `select.summarize` and `grouped` give."""
     dtype = torch.bfloat16 if query.dtype.itemsize == 2 else query.dtype
     if not config.own:
         dtype = torch.float32
     spread = config.own and config.pooling == "spread"
     keys = pack(key, lengths, blocks, dtype, "max" if config.pooling == "max" else "avg", spread, config.centroid_block)
     values = pack(value, lengths, blocks, None, "avg", False, config.centroid_block)
-    packed = Packed(keys.tokens, values.tokens, special_key, special_value)
+    read = Readable(keys.tokens, values.tokens, *special_keys_and_values(key, value, blocks))
     pooled_query, square = pool_queries(
         query, blocks, tables, dtype, "max" if config.pooling == "max" else "avg", spread
     )
-    special = special_key.to(dtype) if config.own else None
+    special = read.special_key.to(dtype) if config.own else None
     summary = Summary(pooled_query, keys.mean, lengths, square, keys.variance, special)
     if not config.pooled:
-        return summary, packed, None
-    return summary, packed, Centroids(keys.group_mean, keys.group_variance, values.group_mean)
+        return summary, read, None
+    return summary, read, Centroids(keys.group_mean, keys.group_variance, values.group_mean)
+
+
+def readable(key: Tensor, value: Tensor, blocks: BlockLayout) -> Readable:
+    """Keys and values of all tokens (B, heads, N * P, D) as the kernels read them."""
+    lengths = blocks.key_table(key.device)[1]
+    tokens = (pack(x, lengths, blocks, None, "avg", False, 0).tokens for x in (key, value))
+    return Readable(*tokens, *special_keys_and_values(key, value, blocks))
+
+
+def special_keys_and_values(key: Tensor, value: Tensor, blocks: BlockLayout) -> tuple[Tensor, Tensor]:
+    """Those of all tokens (B, heads, N * P, D), (B, heads, N * S, D) each, in one piece."""
+    return special_tokens(key, blocks).contiguous(), special_tokens(value, blocks).contiguous()
 
 
 @dataclass(frozen=True)
 class PackedTokens:
-    """Patches by blocks, and what was found about blocks and groups on the way."""
+    """Tokens as they are read, and what was found about blocks and groups on the way."""
 
-    tokens: Tensor  # (B, heads, Kb * key_block, D)
+    tokens: Tensor  # packed (B, heads, Kb * key_block, D); all of them, as given, where blocks lie inside frames
     mean: Tensor | None  # (B, heads, Kb, D); the maximum if that was asked for
     variance: Tensor | None
     group_mean: Tensor | None  # (B, heads, Kg, D), in the type of the tokens
@@ -56,13 +67,15 @@ def pack(
     x: Tensor, lengths: Tensor, blocks: BlockLayout, dtype: torch.dtype | None, mode: str, spread: bool,
     centroids: int,
 ) -> PackedTokens:  # fmt: skip
-    """Keys or values of all tokens packed; with a `dtype` also pooled by blocks, with `centroids` by groups.
+    """Keys or values of all tokens: packed where blocks straddle frames, and pooled by blocks and groups.
 
-    Tokens of blocks whose length is 0 have no part in their group.
+    With a `dtype` there are means (and, with `spread`, variances) of blocks, with `centroids` those of
+    groups. Tokens of blocks whose length is 0 have no part in their group.
     """
     batch, heads, _, width = x.shape
+    packs = not blocks.framed
     room = (batch, heads, blocks.key_blocks * blocks.key_block, width)
-    tokens = torch.empty(room, dtype=x.dtype, device=x.device)
+    tokens = torch.empty(room, dtype=x.dtype, device=x.device) if packs else x
 
     def made(wanted: bool, rows: int, kind: torch.dtype | None) -> Tensor | None:
         return torch.empty((batch, heads, rows, width), dtype=kind, device=x.device) if wanted else None
@@ -73,13 +86,15 @@ def pack(
         made(grouped and one, blocks.key_groups, x.dtype) for one in (True, dtype is not None)
     )
     outputs = [tokens if one is None else one for one in (mean, variance, group_mean, group_variance)]
+    if not packs and all(one is tokens for one in outputs):
+        return PackedTokens(tokens, None, None, None, None)
     with on_device(x):
         _pack[(blocks.key_groups, batch * heads)](
             x, tokens, *outputs, lengths, *x.stride()[:3], heads, blocks.layout.height * blocks.layout.width,
             blocks.segment_length, blocks.key_groups // blocks.segments,
             D=width, BLOCK_D=triton.next_power_of_2(width), BLOCK=blocks.key_block, GROUP=blocks.group,
-            SPECIAL=blocks.layout.special, MAXIMUM=mode == "max", MEAN=mean is not None, SPREAD=variance is not None,
-            GROUPED=group_mean is not None, GROUP_SPREAD=group_variance is not None,
+            SPECIAL=blocks.layout.special, PACK=packs, MAXIMUM=mode == "max", MEAN=mean is not None,
+            SPREAD=variance is not None, GROUPED=group_mean is not None, GROUP_SPREAD=group_variance is not None,
             EMULATE=interpreted(), num_warps=4,
         )  # fmt: skip
     return PackedTokens(tokens, mean, variance, group_mean, group_variance)
@@ -124,10 +139,10 @@ def _pack(
     x_ptr, tokens_ptr, mean_ptr, variance_ptr, group_mean_ptr, group_variance_ptr, length_ptr,
     x_batch, x_head, x_row, heads, per_frame, length, each,
     D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK: tl.constexpr, GROUP: tl.constexpr, SPECIAL: tl.constexpr,
-    MAXIMUM: tl.constexpr, MEAN: tl.constexpr, SPREAD: tl.constexpr, GROUPED: tl.constexpr, GROUP_SPREAD: tl.constexpr,
-    EMULATE: tl.constexpr,
+    PACK: tl.constexpr, MAXIMUM: tl.constexpr, MEAN: tl.constexpr, SPREAD: tl.constexpr, GROUPED: tl.constexpr,
+    GROUP_SPREAD: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
-    """One program packs one group of key blocks of one head; `each` groups make a segment of `length` patches."""
+    """One program packs and pools a group of key blocks of a head; `each` groups make a segment of `length` patches."""
     group, pair = tl.program_id(0), tl.program_id(1).to(tl.int64)
     groups = tl.num_programs(0)
     lane = tl.arange(0, GROUP * BLOCK)
@@ -138,8 +153,9 @@ def _pack(
     at = base + token_row(patch, per_frame, SPECIAL)[:, None] * x_row + d[None, :]
     live = inside < length
     raw = tl.load(at, mask=live[:, None] & (d < D)[None, :], other=0.0)
-    to = (pair * groups + group) * (GROUP * BLOCK * D) + lane[:, None] * D + d[None, :]
-    tl.store(tokens_ptr + to, raw, mask=(d < D)[None, :])
+    if PACK:
+        to = (pair * groups + group) * (GROUP * BLOCK * D) + lane[:, None] * D + d[None, :]
+        tl.store(tokens_ptr + to, raw, mask=(d < D)[None, :])
     x = raw.to(tl.float32)
     block = tl.arange(0, GROUP)
     to = ((pair * groups + group) * GROUP + block)[:, None] * D + d[None, :]

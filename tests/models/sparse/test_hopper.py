@@ -98,23 +98,30 @@ def test_arguments_in_their_places(pooled: bool, monkeypatch: pytest.MonkeyPatch
             return lambda *given, **more: calls.append(dict(zip(names, given, strict=False)) | more | {"grid": grid})
 
     monkeypatch.setattr(hopper_kernels, "attend", Recorder())
-    blocks = BlockLayout(TokenLayout(2, 5, 15, 21), 64, 32, framed=True, group=2)
+    blocks = BlockLayout(TokenLayout(2, 7, 15, 21), 64, 32, framed=True, group=2)
     sparse_hopper._trial(blocks, torch.bfloat16, torch.device("cpu"), pooled)
     query, key, _ = operands(LARGE, torch.bfloat16)
     hopper.attend_all_keys(query, key, key)
     listed, dense = calls
     assert set(names) <= set(listed) and set(names) <= set(dense)
     assert listed["grid"] == (10, 2) and dense["grid"] == (-(-LARGE.frames * LARGE.tokens_per_frame // 192), 2)
-    assert [listed[name].base.shape[2] for name in ("k_desc", "v_desc", "sk_desc", "sv_desc")] == [640, 640, 10, 10]
+    assert [listed[name].base.shape[2] for name in ("k_desc", "v_desc", "sk_desc", "sv_desc")] == [644, 644, 14, 14]
     assert [listed[name].block_shape[2] for name in ("k_desc", "v_desc", "sk_desc", "ck_desc")] == [32, 32, 128, 128]
     assert listed["left_ptr"].shape == ((1, 2, 10, 10) if pooled else (1, 2, 10))
     assert listed["index_ptr"].shape == (1, 2, 10, 20) and listed["count_ptr"].shape == listed["whole_ptr"].shape
     assert (listed["q_start_ptr"].max(), listed["q_length_ptr"].max()) == (315 + 256, 64)
     assert (listed["q_row"], listed["o_row"], listed["index_row"]) == (384, 128, 20)
     assert (listed["heads"], listed["first"], listed["rows"], listed["per_frame"]) == (2, 0, 10, 315)
-    assert (listed["keys"], listed["special_count"], listed["groups"], listed["short"]) == (640, 10, 10, 315 % 32)
+    assert (listed["keys"], listed["special_count"], listed["groups"], listed["short"]) == (644, 14, 10, 315 % 32)
+    assert (listed["per_block"], listed["gap"], listed["skip"]) == (0.1, 2, 7)
     tokens = LARGE.frames * LARGE.tokens_per_frame
-    assert (dense["heads"], dense["rows"], dense["keys"], dense["special_count"]) == (2, tokens, tokens, 0)
+    assert (dense["heads"], dense["rows"], dense["keys"], dense["special_count"], dense["gap"]) == (
+        2,
+        tokens,
+        tokens,
+        0,
+        0,
+    )
     assert dense["k_desc"].base.shape == key.shape and (dense["q_row"], dense["o_row"]) == (384, 128)
     assert listed["scale"] == dense["scale"] == pytest.approx(0.125 * 1.4426950408889634)
 

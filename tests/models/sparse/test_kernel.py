@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from manyview.models.attention import TokenLayout
-from manyview.models.sparse.blocks import BlockLayout, Centroids, grouped, moments, patch_tokens, special_tokens
+from manyview.models.sparse.blocks import BlockLayout, Centroids, grouped, moments, patch_tokens
 from manyview.models.sparse.reference import selected_blocks, sparse_attention_reference
 from manyview.models.sparse.select import BlockIndex, lists_of
 
@@ -17,8 +17,8 @@ triton = pytest.importorskip("triton", reason="Triton is not installed")
 if DEVICE == "cpu" and tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7):
     pytest.skip("the interpreter of Triton before 3.7 does not work with NumPy 2.4", allow_module_level=True)
 kernel = pytest.importorskip("manyview.models.sparse.kernel", reason="Triton is not installed")
-from manyview.models.sparse.kernel import Packed  # noqa: E402 (needs Triton)
-from manyview.models.sparse.pool_kernel import pack  # noqa: E402
+from manyview.models.sparse.kernel import Readable  # noqa: E402 (needs Triton)
+from manyview.models.sparse.pool_kernel import readable  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,8 @@ def index_of(sees: Tensor, blocks: BlockLayout) -> BlockIndex:
     return lists_of(sees, blocks, lengths, max(1, int(sees.sum(-1).max())), 0, centroids=True)
 
 
-def packed(case: Case) -> Packed:
-    lengths = case.blocks.key_table(DEVICE)[1]
-    tokens = (pack(x, lengths, case.blocks, None, "avg", False, 0).tokens for x in (case.key, case.value))
-    return Packed(*tokens, *(special_tokens(x, case.blocks).contiguous() for x in (case.key, case.value)))
+def readable_keys(case: Case) -> Readable:
+    return readable(case.key, case.value, case.blocks)
 
 
 def run(
@@ -89,7 +87,7 @@ def run(
     """Patches and sums of the kernel, after a look at what it must not touch."""
     out = torch.full_like(case.query, torch.nan)
     lse = torch.full((1, 2, case.blocks.tokens), torch.nan, device=DEVICE)
-    keys = options.pop("packed", None) or packed(case)
+    keys = options.pop("keys", None) or readable_keys(case)
     kernel.sparse_attention_triton(
         case.query, keys, index or case.index, case.blocks, centroids, out=out, lse=lse, **options
     )
@@ -184,7 +182,7 @@ def test_pieces_of_an_index_fill_one_result() -> None:
         rows = slice(first, last)
         fields = (x[:, :, rows] for x in (case.index.indices, case.index.counts, case.index.whole, case.index.seen))
         piece = BlockIndex(*fields, first=first)
-        kernel.sparse_attention_triton(case.query, packed(case), piece, case.blocks, out=out, lse=lse)
+        kernel.sparse_attention_triton(case.query, readable_keys(case), piece, case.blocks, out=out, lse=lse)
     assert torch.equal(patch_tokens(out, case.blocks), whole)
     assert torch.equal(lse, whole_lse)
 
@@ -220,11 +218,23 @@ def test_large_logits_stay_finite() -> None:
     torch.testing.assert_close(lse.double(), exact_lse, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("frames", [1, 3, 3000])
+@pytest.mark.parametrize("group", [1, 4])
+def test_rows_of_key_blocks(frames: int, group: int) -> None:
+    blocks = BlockLayout(TokenLayout(frames, 5, 37, 37), 64, 8, framed=True, group=group)
+    per_block, gap, skip = kernel.block_steps(blocks)
+    start, length = blocks.key_table()
+    block = torch.arange(blocks.key_blocks, dtype=torch.int32)
+    segment = ((block.float() + 0.5) * per_block).to(torch.int32)
+    found = block * blocks.key_block + segment * gap + skip
+    assert torch.equal(found[length > 0], blocks.token_rows(start)[length > 0])
+
+
 def test_wrong_input_gets_a_sentence() -> None:
     case = make_case(TokenLayout(2, 2, 4, 5), 32, 16, True)
     with pytest.raises(ValueError, match="precision must be one of"):
         run(case, precision="bf16")
-    keys = packed(case)
+    keys = readable_keys(case)
     for changes, words in (
         ({"query": case.query[:, :, 1:]}, "must have one shape with 44 tokens"),
         ({"query": case.query.half()}, "one type"),
@@ -233,9 +243,13 @@ def test_wrong_input_gets_a_sentence() -> None:
         ({"query": case.query.transpose(2, 3).contiguous().transpose(2, 3)}, "side by side"),
     ):
         with pytest.raises(ValueError, match=words):
-            run(replace(case, **changes), packed=keys)
-    with pytest.raises(ValueError, match=r"must be \(1, 2, 64, 32\) in one piece"):
-        run(case, packed=replace(keys, key=keys.key[:, :, 1:]))
+            run(replace(case, **changes), keys=keys)
+    for key in (keys.key[:, :, 1:], keys.key.mT.contiguous().mT):
+        with pytest.raises(ValueError, match=r"must be \(1, 2, 44, 32\), the numbers of a key side by side"):
+            run(case, keys=replace(keys, key=key))
+    straddling = replace(case, blocks=replace(case.blocks, framed=False))
+    with pytest.raises(ValueError, match=r"must be \(1, 2, 48, 32\)"):
+        run(straddling, keys=keys)
 
 
 def test_why_not_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
