@@ -37,6 +37,7 @@ def add_forward_arguments(parser: argparse.ArgumentParser) -> None:
         help="number format of VGGT's depth and point heads beside the weights' (default: float32, as published)",
     )
     group.add_argument("--offload", action="store_true", help="images and results lie in the processor's memory")
+    group.add_argument("--maps-on-cpu", action="store_true", help="so does what VGGT's dense heads will read")
     group.add_argument(
         "--peers",
         nargs="+",
@@ -183,6 +184,7 @@ class ForwardBenchmark:
             frame_chunk=arguments.frame_chunk,
             head_dtype=half,
             offload=arguments.offload,
+            maps_on_cpu=arguments.maps_on_cpu,
         )
 
     def _peer_makers(self) -> list[Any]:
@@ -217,6 +219,8 @@ class ForwardBenchmark:
         if self.loaded.family == "pi3":
             if asked:
                 raise ValueError("pi3 has no --outputs to choose from: all its heads run; leave that out.")
+            if self.arguments.maps_on_cpu:
+                raise ValueError("--maps-on-cpu is for VGGT: pi3's heads read the last layer alone; leave that out.")
             return ("camera", "points", "confidence")
         heads = {"camera": model.camera_head, "depth": model.depth_head, "points": model.point_head}
         there = tuple(name for name, head in heads.items() if head is not None)

@@ -1,9 +1,16 @@
-"""Results that come some frames at a time, put together where they are wanted."""
+"""What comes some frames at a time, put together where it is wanted, and brought back from there."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+
+def brought(x: Tensor, device: torch.device) -> Tensor:
+    """x on a device. From the CPU to a GPU it goes through page-locked memory, and nothing waits for it."""
+    if x.device.type == "cpu" and device.type == "cuda":
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)
 
 
 class Gathered:

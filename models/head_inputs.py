@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .aggregator import LayerTokens
 from .dense_head import DenseHead
+from .gathered import Gathered, brought
 
 
 @dataclass
@@ -16,7 +17,8 @@ class HeadInputs:
     """`take` is called by the aggregator; afterwards the fields and `maps_of` hold what the heads ask for.
 
     dense: the dense heads that are wanted, by name. kept_layers: the four that dense and track heads read.
-    special: special tokens of a frame. precision: makes the context in which dense heads compute.
+    special: special tokens of a frame. precision: makes the context in which dense heads compute. maps_on: where maps
+    wait for their heads; None: where they are made.
     """
 
     dense: Mapping[str, DenseHead]
@@ -27,9 +29,11 @@ class HeadInputs:
     image_size: tuple[int, int]
     frame_chunk: int
     precision: Callable[[], AbstractContextManager]
+    maps_on: str | torch.device | None = None
     camera_tokens: Tensor | None = None  # (B, N, 2C)
     track_tokens: dict[int, Tensor] = field(default_factory=dict)  # number of the kept layer -> (B, N, h*w, 2C)
     maps: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # (head, number) -> (B*N, channels, h, w)
+    device: torch.device | None = None  # that the tokens lie on
 
     @property
     def layers(self) -> set[int]:
@@ -51,19 +55,19 @@ class HeadInputs:
 
     def maps_of(self, head: str, first: int, end: int) -> list[Tensor]:
         """The four maps of the frames first..end - 1 of all scenes, one scene after the other."""
-        return [self.maps[head, number][first:end] for number in range(len(self.kept_layers))]
+        return [brought(self.maps[head, number][first:end], self.device) for number in range(len(self.kept_layers))]
 
     def _project(self, number: int, tokens: LayerTokens) -> None:
         """Tokens of some frames at a time to the maps of each head: those have fewer channels, and tokens are many."""
-        frames = tokens.inside.shape[1]
-        pieces: dict[str, list[Tensor]] = {name: [] for name in self.dense}
+        frames, self.device = tokens.across.shape[1], tokens.across.device
+        gathered = {name: Gathered(frames, self.maps_on) for name in self.dense}
         for first in range(0, frames, self.frame_chunk):
             both = tokens.joined(first, first + self.frame_chunk)[:, :, self.special :]  # (B, n, h*w, 2C)
             for name, head in self.dense.items():
                 with self.precision():
                     found = head.project(number, both.flatten(0, 1), self.image_size)
-                pieces[name].append(found.unflatten(0, both.shape[:2]))
-        for name, parts in pieces.items():
-            self.maps[name, number] = (
-                torch.cat(parts, dim=1).flatten(0, 1) if len(parts) > 1 else parts[0].flatten(0, 1)
-            )
+                found = found.permute(0, 2, 3, 1)  # channels side by side, as convolutions like it
+                gathered[name].add((found.unflatten(0, both.shape[:2]).transpose(0, 1),))
+        for name, parts in gathered.items():
+            (whole,) = parts.all()  # (N, B, h, w, channels)
+            self.maps[name, number] = whole.transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2)

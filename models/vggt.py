@@ -89,6 +89,7 @@ class VGGT(nn.Module):
         progress: Progress | None = None,
         head_dtype: torch.dtype | None = None,
         results: str | torch.device | None = None,
+        maps: str | torch.device | None = None,
     ) -> VGGTOutput:
         """Reconstruct B scenes of N frames.
 
@@ -100,8 +101,9 @@ class VGGT(nn.Module):
         this pass, so that one loaded model serves several settings. With `parallel` images and outputs are those of
         the frames of this process; there are no tracks then.
         head_dtype: bfloat16 or float16 for the convolutions of the depth and point heads, all but the last layer; None
-        computes them as exactly as their weights. results: where depth and points are collected, such as "cpu" to save
-        the GPU's memory; None leaves them where they are made.
+        computes them as exactly as their weights. results, maps: where depth and points are collected, and where
+        what the dense heads read waits for them, such as "cpu" to save the GPU's memory; None: where they are made.
+        Maps are a large part of what many frames hold; bringing them back takes some time.
         """
         images, query_points = self._check(images, outputs, query_points)
         check_pass_options(frame_chunk, head_dtype)
@@ -120,6 +122,7 @@ class VGGT(nn.Module):
             image_size=size,
             frame_chunk=chunk,
             precision=lambda: self._dense_precision(device, head_dtype),
+            maps_on=maps,
         )
         aggregated = self.aggregator(
             images,

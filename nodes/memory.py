@@ -6,8 +6,10 @@ follow aggregator.py, lean.py, head_inputs.py and dense_head.py in models/, and 
 with measured peaks.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 
@@ -16,7 +18,11 @@ from ..models.checkpoints import LoadedModel
 from ..models.lean import TOKENS_AT_ONCE
 from ..models.sparse.select import INDEX_LIMIT_BYTES, INDEX_LIMIT_PER_TOKEN
 
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
 FLOAT32 = 4
+POOLED = 0.2  # means, variances and centroids, of what queries (or keys) of all tokens take
 LIVE_IN_PIECE = 8  # token widths in the weights' format that the MLP holds for a piece of tokens
 # Maps of the head's last width at full size, alive at once with what convolutions need: with the kernels of
 # models/convolutions.py, and without.
@@ -27,8 +33,9 @@ FULL_SIZE_MAPS, FULL_SIZE_MAPS_PLAIN = 1.4, 2.75
 class Load:
     """One run: N frames of H x W pixels, `frame_chunk` of them at a time in encoder and heads.
 
-    sparse: global attention is sparse, so keys and values are packed in blocks. dense_heads: how many of VGGT's depth
-    and point heads run, computing in numbers of `head_bytes` bytes. offload: images and results lie on the CPU.
+    sparse: global attention is sparse. packs: its blocks straddle frames (the paper's rule), so keys and values are
+    copied. dense_heads: how many of VGGT's depth and point heads run, computing in numbers of `head_bytes` bytes.
+    offload: images and results lie on the CPU. maps_on_cpu: so does what VGGT's dense heads will read.
     """
 
     frames: int
@@ -36,9 +43,11 @@ class Load:
     width: int
     frame_chunk: int = 8
     sparse: bool = True
+    packs: bool = False
     dense_heads: int = 1
     head_bytes: int = FLOAT32
     offload: bool = True
+    maps_on_cpu: bool = False
 
     @property
     def pixels(self) -> int:
@@ -54,16 +63,16 @@ class Load:
 def activation_bytes(model: LoadedModel, load: Load) -> int:
     """Bytes beside the weights that `reconstruct` needs at its worst moment."""
     stream = tokens_of(model, load) * model.model.config.encoder.width * FLOAT32
-    maps, last_map = map_bytes(model, load)
+    maps, last_map, piece = map_bytes(model, load)
     held = load.chunk if load.offload else load.frames  # images on the device, and results
     start = stream + max(stream, 2 * weight_format(model, stream))
-    heads = maps + load.chunk * head_frame_bytes(model, load)
+    heads = maps + piece + load.chunk * head_frame_bytes(model, load)
     heads += held * load.pixels * FLOAT32 * output_channels(model, load)
     taking = 0
     if model.family == "pi3":
         heads += 2 * stream
     else:
-        taking = 2 * stream + maps + last_map + load.chunk * taken_frame_bytes(model, load)
+        taking = 2 * stream + maps + piece + load.chunk * taken_frame_bytes(model, load)
     worst = max(start, layer_bytes(model, load, stream) + maps - last_map, taking, heads)
     return round(worst + held * load.pixels * FLOAT32 * 3)
 
@@ -94,18 +103,19 @@ def layer_bytes(model: LoadedModel, load: Load, stream: int) -> float:
     found = 2 * stream + 4 * narrow + tokens * config.heads * FLOAT32  # queries, keys, values, output; sums
     if load.sparse:
         lists = max(INDEX_LIMIT_BYTES, INDEX_LIMIT_PER_TOKEN * tokens)
-        found += 2.1 * narrow + min(lists, narrow)
+        found += POOLED * narrow + min(lists, narrow) + (2 * narrow if load.packs else 0)
     return found + piece
 
 
-def map_bytes(model: LoadedModel, load: Load) -> tuple[int, int]:
-    """What waits for VGGT's dense heads, and the part of it that the last layer adds."""
+def map_bytes(model: LoadedModel, load: Load) -> tuple[int, int, int]:
+    """What waits on the device for VGGT's dense heads, the last layer's part of it, and what comes back at a time."""
     config = model.model.config
     if model.family == "pi3":
-        return 0, 0
-    patches = load.frames * load.pixels // config.encoder.patch_size**2
-    one = patches * load.head_bytes * load.dense_heads
-    return one * sum(config.dense.channels), one * config.dense.channels[-1]
+        return 0, 0, 0
+    frame = load.pixels // config.encoder.patch_size**2 * load.head_bytes * load.dense_heads
+    piece = load.chunk * frame * sum(config.dense.channels) if load.maps_on_cpu else 0
+    waiting = 0 if load.maps_on_cpu else load.frames * frame
+    return waiting * sum(config.dense.channels), waiting * config.dense.channels[-1], piece
 
 
 def taken_frame_bytes(model: LoadedModel, load: Load) -> int:
@@ -143,15 +153,45 @@ def largest_that(fits: Callable[[int], bool], most: int) -> int:
     return low
 
 
-def fitting_chunk(model: LoadedModel, load: Load, budget_bytes: int) -> int:
-    """The frames at a time with which the run fits into so many bytes: those of `load`, or a half of them, or less.
+def fitted(model: LoadedModel, load: Load, budget_bytes: int) -> Load:
+    """The run as it fits into so many bytes, and as fast as it can be then; the leanest where nothing fits.
 
-    1 where nothing fits.
+    First there are a half or a quarter of the frames at a time, then VGGT's maps wait on the CPU, then it is ever fewer
+    frames.
     """
-    chunk = load.chunk
-    while chunk > 1 and activation_bytes(model, replace(load, frame_chunk=chunk)) > budget_bytes:
-        chunk //= 2
-    return chunk
+    chunks = [load.frame_chunk, *(load.chunk >> halvings for halvings in range(1, load.chunk.bit_length()))]
+    ways = [replace(load, frame_chunk=chunk) for chunk in chunks]
+    if can_move_maps(model):
+        ways = ways[:3] + [replace(load, frame_chunk=chunk, maps_on_cpu=True) for chunk in chunks]
+    return next((way for way in ways if activation_bytes(model, way) <= budget_bytes), ways[-1])
+
+
+def can_move_maps(model: LoadedModel) -> bool:
+    """Whether what the heads will read can wait elsewhere than on the device."""
+    return model.family == "vggt" and next(model.model.parameters()).device.type != "cpu"
+
+
+def free_bytes_on(device: torch.device) -> int | None:
+    """What this process may still take of a GPU's memory, what PyTorch holds unused included; None elsewhere."""
+    if device.type != "cuda":
+        return None
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
+
+
+def run_fitting(run: Callable[[Load], T], ways: Sequence[Load]) -> tuple[T, Load]:
+    """What `run` gives for the first of these ways for which memory suffices, and that way; the last one may fail."""
+    for way in ways[:-1]:
+        try:
+            return run(way), way
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Out here nothing refers to the failed run any more, so its memory can be given back.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        logger.warning("Memory ran out; starting again in less of it.")
+    return run(ways[-1]), ways[-1]
 
 
 def largest_side(model: LoadedModel, load: Load, budget_bytes: int) -> int:
@@ -187,7 +227,7 @@ def out_of_memory_message(model: LoadedModel, load: Load, free_bytes: int | None
         return f"{text}. Use fewer views (limit), a smaller resolution, or frame_chunk 1."
     budget = min(free_bytes, needed) * 9 // 10  # it did not fit, whatever the estimate says
     ways = []
-    small_chunk = replace(load, frame_chunk=1)
+    small_chunk = replace(load, frame_chunk=1, maps_on_cpu=can_move_maps(model))
     if load.frame_chunk > 1 and activation_bytes(model, small_chunk) <= budget:
         ways.append("set frame_chunk to 1")
     if frames := most_frames(model, small_chunk, budget):

@@ -1,5 +1,6 @@
 """Images and a model -> one Reconstruction: the main path of ManyView."""
 
+import logging
 import sys
 from contextlib import ExitStack
 from typing import Any
@@ -16,8 +17,10 @@ from ..scene.pixels import to_pixels
 from ..scene.reconstruction import Reconstruction
 from .depth_preview import Show, depth_previews
 from .interrupt import Check, by_heads, interruptible
-from .memory import Load, tokens_of
+from .memory import Load, fitted, free_bytes_on, gib, run_fitting, tokens_of
 from .stage_clock import StageClock
+
+logger = logging.getLogger(__name__)
 
 
 def reconstruct(
@@ -29,6 +32,7 @@ def reconstruct(
     frame_chunk: int = 8,
     backend: str = "auto",
     skip_masked: bool = False,
+    free_bytes: int | None = None,
     parallel: FrameParallel | None = None,
     progress: Progress | None = None,
     check: Check | None = None,
@@ -38,6 +42,9 @@ def reconstruct(
 
     sparsity: what `nodes.sparsity.sparsity` gives; None leaves the model's own attention. The result carries the
     seconds of every stage, the peak memory, the density of each layer and head and the settings that led to it.
+    free_bytes: how much memory the run may take beside the weights; None: what is free on a GPU, elsewhere anything.
+    Where an estimate says that this is too little, and once more where memory runs out, there are fewer frames at a
+    time, and what VGGT's dense heads will read waits on the CPU; that takes longer, and gives the same.
     parallel: splits the scene over several GPUs; then every process gives the same images, and only the first one gets
     the result, the others None.
     check: called before every layer computes, more often than `progress`; raising in it stops the work at once.
@@ -62,19 +69,26 @@ def reconstruct(
     if sparsity is not None:
         parse_layers(sparsity.dense_layers, global_layers(model))
     clock = StageClock(weight.device, progress)
-    if weight.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(weight.device)
+    own_views = len(images) if parallel is None else parallel.count
+    load = load_of(model, images, sparsity, frame_chunk, point_source, own_views)
+    ways = ways_to_run(model, load, free_bytes, again=parallel is None)
     with torch.inference_mode():
         own = images.images if parallel is None else parallel.own_frames(images.images, 0)
         pixels = to_pixels(own)  # on the CPU, as are the results: a GPU needs those of a few frames at a time
-        options: dict[str, Any] = {"frame_chunk": frame_chunk, "global_attention": attend, "progress": clock}
-        options["results"] = "cpu"
+        options: dict[str, Any] = {"global_attention": attend, "progress": clock, "results": "cpu"}
         if parallel is not None:
             options["parallel"] = parallel
         if model.family == "vggt":
             options["outputs"] = ("camera", "depth", "points") if point_source == "points" else ("camera", "depth")
+
+        def run(way: Load) -> Any:
+            if weight.device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(weight.device)
+            elsewhere = {"maps": "cpu"} if way.maps_on_cpu else {}
+            return model.model(pixels, frame_chunk=way.frame_chunk, **options, **elsewhere)
+
         with watched(model, check, show):
-            output = model.model(pixels, **options)
+            output, way = run_fitting(run, ways)
         peak = peak_memory(weight.device)
         if parallel is not None:
             clock.enter("gather")
@@ -90,7 +104,8 @@ def reconstruct(
             point_source=point_source,
             settings={
                 "point_source": point_source,
-                "frame_chunk": frame_chunk,
+                "frame_chunk": way.frame_chunk,
+                "maps_on_cpu": way.maps_on_cpu,
                 "tokens": token_count(model, images),
                 "precision": str(weight.dtype).removeprefix("torch."),
                 "device": str(weight.device),
@@ -104,6 +119,41 @@ def reconstruct(
     result.timings = clock.seconds
     result.peak_memory_bytes = max(peak, peak_memory(weight.device))
     return result
+
+
+def load_of(
+    model: LoadedModel,
+    images: ImageSet,
+    sparsity: SparsityConfig | None,
+    frame_chunk: int = 8,
+    point_source: str | None = "depth",
+    views: int | None = None,
+) -> Load:
+    """What `reconstruct` will have to do, for the estimate of memory; views: how many of the images, None: all."""
+    height, width = images.images.shape[1:3]
+    method = "dense" if sparsity is None else sparsity.method
+    return Load(
+        len(images) if views is None else views,
+        height,
+        width,
+        frame_chunk,
+        sparse=method != "dense",
+        packs=method == "paper",
+        dense_heads=2 if point_source == "points" else 1,
+    )
+
+
+def ways_to_run(model: LoadedModel, load: Load, free_bytes: int | None, again: bool) -> list[Load]:
+    """How to run it in the memory that is free, and with `again` the leanest way for when the estimate was wrong."""
+    if free_bytes is None:
+        free_bytes = free_bytes_on(next(model.model.parameters()).device)
+    if free_bytes is None:
+        return [load]
+    way, leanest = fitted(model, load, free_bytes), fitted(model, load, 0)
+    if way != load:
+        place = ", what the heads read on the CPU" if way.maps_on_cpu else ""
+        logger.info("To fit into %s: %d frames at a time%s.", gib(free_bytes), way.frame_chunk, place)
+    return [way, leanest] if again and way != leanest else [way]
 
 
 def watched(model: LoadedModel, check: Check | None, show: Show | None) -> ExitStack:

@@ -58,6 +58,7 @@ class OurForward:
     """A model of ours. sparsity: None is the model's own, dense attention. frame_chunk: None is the model's default.
 
     head_dtype: of VGGT's dense heads, None for that of their weights. offload: images and results lie on the CPU.
+    maps_on_cpu: so does what VGGT's dense heads will read.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class OurForward:
         frame_chunk: int | None = None,
         head_dtype: torch.dtype | None = None,
         offload: bool = False,
+        maps_on_cpu: bool = False,
     ) -> None:
         self.loaded, self.name, self.sparsity = loaded, label, sparsity
         self.model = loaded.model
@@ -78,9 +80,11 @@ class OurForward:
         self.attention = None if sparsity is None else BlockSparse(sparsity, backend)
         self.options: dict[str, Any] = {} if frame_chunk is None else {"frame_chunk": frame_chunk}
         self.load_options = dict(self.options)
-        self.offload = offload
+        self.offload, self.maps_on_cpu = offload, maps_on_cpu
         if offload:
             self.options["results"] = "cpu"
+        if maps_on_cpu:
+            self.options["maps"] = "cpu"
         if loaded.family == "vggt":
             self.options |= {"outputs": tuple(outputs), "head_dtype": head_dtype}
         self.outputs = tuple(outputs)
@@ -92,6 +96,7 @@ class OurForward:
             "sparsity": None if self.sparsity is None else self.sparsity.to_dict(),
             "heads": None if head_dtype is None else str(head_dtype).removeprefix("torch."),
             "offload": self.offload,
+            "maps_on_cpu": self.maps_on_cpu,
         }
 
     def run(self, images: Tensor, clock: PartClock | None = None) -> Any:
@@ -120,9 +125,11 @@ class OurForward:
             width,
             **self.load_options,
             sparse=not self.is_dense,
+            packs=not self.is_dense and not self.sparsity.own,
             dense_heads=len({"depth", "points"} & set(self.outputs)),
             head_bytes=4 if head_dtype is None else head_dtype.itemsize,
             offload=self.offload,
+            maps_on_cpu=self.maps_on_cpu,
         )
         return activation_bytes(self.loaded, load)
 

@@ -19,6 +19,7 @@ from ...models.checkpoints import LoadedModel
 from ...models.progress import Progress
 from ...scene.files import is_video, natural_key
 from ..load_model import choose_device
+from ..memory import free_bytes_on
 
 Entry = dict[str, str]
 """How a page names a file: {"filename", "subfolder", "type"}, where the type is input, output or temp."""
@@ -121,7 +122,7 @@ class FolderHost:
         model["loaded"].model.to(self.device)
 
     def free_bytes(self) -> int | None:
-        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
+        return free_bytes_on(self.device)
 
     def free_memory(self) -> None:
         if self.device.type == "cuda":

@@ -1,6 +1,5 @@
 """The node that runs the network: views in, a scene out."""
 
-import logging
 from typing import Any
 
 import torch
@@ -14,9 +13,9 @@ from ...scene.images import ImageSet, take_views
 from ...scene.preview import depth_maps
 from ...scene.reconstruction import Reconstruction
 from ..load_images import collect_images
-from ..memory import Load, activation_bytes, fitting_chunk, gib, is_out_of_memory, out_of_memory_message
+from ..memory import activation_bytes, is_out_of_memory, out_of_memory_message
 from ..point_cloud import point_cloud
-from ..reconstruct import reconstruct
+from ..reconstruct import load_of, reconstruct
 from ..report import report_text
 from .cameras import camera_matrices, viewer_camera
 from .host import Host, Result, temporary
@@ -25,7 +24,6 @@ from .overall import overall
 from .packets import grey_image_of, scene_packet, views_of
 
 SHARES = {"encoder": 0.2, "aggregator": 0.5, "decoder": 0.5, "camera": 0.02, "depth": 0.2, "points": 0.2, "heads": 0.2}
-logger = logging.getLogger(__name__)
 EMPTY_MASK = (64, 64)  # what ComfyUI's loaders give for an image without transparency: all zero
 
 
@@ -51,29 +49,15 @@ def run_reconstruct(
 def run_model(
     host: Host, model: dict, views: ImageSet, sparsity: SparsityConfig | None, options: dict[str, Any]
 ) -> Reconstruction:
-    """The scene of the views; where memory runs out, OutOfMemoryError says what would fit.
-
-    Where an estimate says that fewer frames at a time are needed to fit, so many are taken.
-    """
-    loaded, (height, width) = model["loaded"], views.images.shape[1:3]
-    load = Load(
-        len(views),
-        height,
-        width,
-        options["frame_chunk"],
-        sparse=sparsity is not None and sparsity.method != "dense",
-        dense_heads=2 if options.get("point_source") == "points" else 1,
-    )
+    """The scene of the views; where memory runs out, OutOfMemoryError says what would fit."""
+    loaded = model["loaded"]
+    load = load_of(loaded, views, sparsity, options["frame_chunk"], options.get("point_source"))
     watch = {"progress": overall(host.progress, SHARES), "check": host.check_cancelled, "show": host.show}
     free_bytes = None
     try:
         host.make_room(model, activation_bytes(loaded, load))
         free_bytes = host.free_bytes()
-        chunk = load.frame_chunk if free_bytes is None else fitting_chunk(loaded, load, free_bytes)
-        if chunk < load.chunk:
-            logger.info("frame_chunk %d instead of %d, to fit into %s", chunk, load.frame_chunk, gib(free_bytes))
-            options = options | {"frame_chunk": chunk}
-        return reconstruct(loaded, views, sparsity=sparsity, **options, **watch)
+        return reconstruct(loaded, views, sparsity=sparsity, free_bytes=free_bytes, **options, **watch)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -1,5 +1,6 @@
 """The whole VGGT: outputs, options, what it refuses."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from manyview.models.dinov2 import EncoderConfig
 from manyview.models.track_head import TrackHeadConfig
 from manyview.models.vggt import VGGT, VGGT_1B, VGGTConfig, config_from_dict, config_to_dict
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 TINY = VGGTConfig(
     encoder=EncoderConfig(width=32, depth=1, heads=2, image_size=70, stem_channels=(8, 8)),
     depth=4,
@@ -72,6 +74,17 @@ def test_frame_chunk_changes_nothing_and_one_scene_needs_no_batch_axis(model):
     for name in ("depth", "depth_confidence", "world_points"):
         torch.testing.assert_close(getattr(chunked, name)[0], getattr(whole, name)[0], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(chunked.pose_passes[:, 0], whole.pose_passes[:, 0], rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+def test_maps_may_wait_elsewhere(model, device: str) -> None:
+    model, images = copy.deepcopy(model).to(device), torch.cat([IMAGES, IMAGES.flip(1)]).to(device)  # two scenes
+    options = {"outputs": ("camera", "depth", "points"), "frame_chunk": 2}
+    expected, found = model(images, **options), model(images, **options, maps="cpu", results="cpu")
+    assert found.depth.device.type == "cpu"
+    for name in ("pose_passes", "depth", "world_points", "world_points_confidence"):
+        assert torch.equal(getattr(found, name).cpu(), getattr(expected, name).cpu())
 
 
 @torch.inference_mode()

@@ -9,14 +9,16 @@ import pytest
 import torch
 
 from manyview.models.checkpoints import load_model
+from manyview.nodes import memory
 from manyview.nodes.memory import (
     Load,
     activation_bytes,
-    fitting_chunk,
+    fitted,
     is_out_of_memory,
     largest_side,
     most_frames,
     out_of_memory_message,
+    run_fitting,
     tokens_per_frame,
 )
 
@@ -35,15 +37,52 @@ def test_grows_with_frames_pixels_and_chunk(model) -> None:
     assert activation_bytes(model, replace(LOAD, frame_chunk=20)) >= base
     assert activation_bytes(model, replace(LOAD, offload=False)) > base
     assert activation_bytes(model, replace(LOAD, sparse=False)) <= base
+    assert activation_bytes(model, replace(LOAD, packs=True)) >= base
+    assert activation_bytes(model, replace(LOAD, maps_on_cpu=True)) < base
     assert activation_bytes(model, replace(LOAD, dense_heads=2)) > base
     assert tokens_per_frame(model, LOAD) == 6 * 8 + 5
 
 
-def test_the_chunk_is_halved_until_it_fits(model) -> None:
+@pytest.mark.parametrize("moves", [False, True])
+def test_what_does_not_fit_is_done_in_less_memory(model, moves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "can_move_maps", lambda model: moves)
     load = replace(LOAD, frames=20, frame_chunk=16)
-    assert fitting_chunk(model, load, 10**15) == 16 and fitting_chunk(model, load, 0) == 1
+
+    def found(load: Load, budget_bytes: int) -> tuple[int, bool]:
+        way = fitted(model, load, budget_bytes)
+        return way.frame_chunk, way.maps_on_cpu
+
+    assert found(load, 10**15) == (16, False) and found(load, 0) == (1, moves)
+    assert fitted(model, replace(load, frames=3), 10**15) == replace(load, frames=3)
+    assert found(replace(load, frames=3), 0) == (1, moves)
     needed = activation_bytes(model, replace(load, frame_chunk=4))
-    assert fitting_chunk(model, load, needed) == 4 and fitting_chunk(model, replace(load, frames=3), 10**15) == 3
+    assert found(load, needed) == (4, False)
+    assert found(load, needed - 1) == ((4, True) if moves else (2, False))  # what waits elsewhere is needed no more
+
+
+def test_only_a_gpus_maps_can_be_moved(model) -> None:
+    assert not memory.can_move_maps(model)
+    assert memory.free_bytes_on(torch.device("cpu")) is None
+
+
+def test_once_more_in_less_memory(caplog: pytest.LogCaptureFixture) -> None:
+    lean = replace(LOAD, frame_chunk=1)
+    tried = []
+
+    def run(way: Load) -> str:
+        tried.append(way)
+        if way != lean:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return "done"
+
+    assert run_fitting(run, [LOAD, lean]) == ("done", lean) and tried == [LOAD, lean]
+    assert "starting again" in caplog.text
+    with pytest.raises(torch.OutOfMemoryError):
+        run_fitting(run, [lean, LOAD, LOAD][1:])
+    with pytest.raises(ZeroDivisionError):
+        run_fitting(lambda way: 1 / 0, [LOAD, lean])
+    with pytest.raises(RuntimeError, match="size"):
+        run_fitting(lambda way: torch.zeros(2) @ torch.zeros(3), [LOAD, lean])
 
 
 def test_what_fits_fits_and_no_more(model) -> None:

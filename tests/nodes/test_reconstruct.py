@@ -10,6 +10,7 @@ import torch
 from manyview.models.checkpoints import load_model
 from manyview.models.pi3 import Pi3, Pi3Config
 from manyview.models.sparse import SparsityConfig
+from manyview.nodes import memory
 from manyview.nodes.load_images import collect_images, load_images
 from manyview.nodes.reconstruct import patch_masks, peak_memory, reconstruct
 from manyview.nodes.report import report_text
@@ -37,6 +38,7 @@ def test_result_carries_what_led_to_it(model, photos: Path) -> None:
     assert scene.settings | {"tokens": 0} == {
         "point_source": "depth",
         "frame_chunk": 2,
+        "maps_on_cpu": False,
         "tokens": 0,
         "precision": "float32",
         "device": "cpu",
@@ -55,6 +57,28 @@ def test_chunks_change_nothing(model, photos: Path) -> None:
     images = load_images(photos, model=model)
     one, all_at_once = (reconstruct(model, images, frame_chunk=chunk) for chunk in (1, 8))
     np.testing.assert_allclose(one.depth, all_at_once.depth, rtol=1e-4)
+
+
+def test_little_memory_changes_nothing(model, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = load_images(photos, model=model)
+    plenty = reconstruct(model, images, free_bytes=10**15)
+    little = reconstruct(model, images, free_bytes=10**6)
+    assert plenty.settings["frame_chunk"] == 8 and little.settings["frame_chunk"] == 1
+    np.testing.assert_allclose(little.depth, plenty.depth, rtol=1e-4)
+    run, asked = model.model.forward, []
+
+    def narrow(pixels: torch.Tensor, **options: object) -> object:
+        asked.append((options["frame_chunk"], options.get("maps")))
+        if len(asked) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return run(pixels, **options)
+
+    monkeypatch.setattr(memory, "can_move_maps", lambda model: True)
+    monkeypatch.setattr(model.model, "forward", narrow)
+    again = reconstruct(model, images, free_bytes=10**15)
+    assert asked == [(8, None), (1, "cpu")]
+    assert again.settings["maps_on_cpu"] and again.settings["frame_chunk"] == 1
+    np.testing.assert_allclose(again.depth, plenty.depth, rtol=1e-4)
 
 
 def test_points_of_the_point_head(model, photos: Path) -> None:
