@@ -103,7 +103,8 @@ def attend_all_keys(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     unread = torch.empty(0, dtype=torch.int32, device=query.device)
     launch(
         (-(-tokens // shape.queries), batch * heads), shape, query, out,
-        (key, value, *[key] * 5, *[unread] * 6), (*[0] * 6, heads, 0, tokens, 1, keys, 0, 0, keys % TILE, 0.0, 0, 0),
+        (key, value, *[key] * 5, *[unread] * 8),
+        (*[0] * 6, heads, 0, tokens, 1, keys, 0, 0, keys % TILE, 0.0, *[0] * 4),
         PARTS=1, SPECIAL=0, BLOCK=TILE, LISTED=False, POOLED=False,
     )  # fmt: skip
     return out
@@ -113,7 +114,7 @@ def launch(
     grid: tuple[int, int], shape: Shape, query: Tensor, out: Tensor, operands: tuple[Any, ...],
     numbers: tuple[int | float, ...], **constants: int | bool,
 ) -> None:  # fmt: skip
-    """Start the kernel: `operands` are its arguments k_desc to q_length_ptr, `numbers` index_batch to skip."""
+    """Start the kernel: `operands` are its arguments k_desc to lse_ptr, `numbers` index_batch to lse_pair."""
     from .hopper_kernels import attend
     from .sparse.kernel import LOG2_E, on_device
 

@@ -34,15 +34,17 @@ GROUP_ROWS = gl.constexpr(64)  # queries of a warp group, the rows of its matrix
         "short",
         "gap",
         "skip",
+        "state",
+        "lse_pair",
         "index_row",
         "left_row",
     ]
 )
 def attend(
     q_ptr, o_ptr, k_desc, v_desc, sk_desc, sv_desc, ck_desc, cs_desc, cv_desc, left_ptr,
-    index_ptr, count_ptr, whole_ptr, q_start_ptr, q_length_ptr,
+    index_ptr, begin_ptr, count_ptr, whole_ptr, q_start_ptr, q_length_ptr, lse_ptr,
     q_batch, q_head, q_row, o_batch, o_head, o_row, index_batch, index_head, index_row, left_batch, left_head, left_row,
-    heads, first, rows, per_frame, keys, special_count, groups, short, per_block, gap, skip, scale,
+    heads, first, rows, per_frame, keys, special_count, groups, short, per_block, gap, skip, state, lse_pair, scale,
     PARTS: gl.constexpr, SPECIAL: gl.constexpr, WARP_GROUPS: gl.constexpr, D: gl.constexpr, TILE: gl.constexpr,
     BLOCK: gl.constexpr, STAGES: gl.constexpr, LISTED: gl.constexpr, POOLED: gl.constexpr, OVERLAP: gl.constexpr,
     REGISTERS: gl.constexpr,
@@ -51,7 +53,9 @@ def attend(
 
     Key blocks begin where `sparse.kernel.block_steps` says.
     LISTED = False: over all `keys` keys in tiles of BLOCK = TILE; no list is read, and rows is the number of queries.
-    OVERLAP: a warp group computes weights while its own last product still runs.
+    state: 0, or for one of several launches that see some of the keys each, 2: out and lse, the logarithm of the sum
+    of all weights to base 2, are kept for the next one, 1: those of the last one are what this one begins with, or 3.
+    Its lists begin at begin_ptr. OVERLAP: a warp group computes weights while its own last product still runs.
     """
     row = gl.program_id(0) // PARTS
     part = gl.program_id(0) % PARTS * (WARP_GROUPS * GROUP_ROWS)
@@ -64,6 +68,7 @@ def attend(
         start = gl.load(q_start_ptr + first + row) + part
         length = gl.load(q_length_ptr + first + row) - part
         list_ptr += batch.to(gl.int64) * index_batch + head.to(gl.int64) * index_head + row.to(gl.int64) * index_row
+        list_ptr += gl.load(begin_ptr + pair * rows + row, mask=state > 0, other=0)
         count = gl.load(count_ptr + pair * rows + row)
         whole = gl.load(whole_ptr + pair * rows + row)
     else:
@@ -76,6 +81,7 @@ def attend(
     pools = (groups + (TILE - 1)) // TILE if POOLED else 0
     q_ptr += batch.to(gl.int64) * q_batch + head.to(gl.int64) * q_head
     o_ptr += batch.to(gl.int64) * o_batch + head.to(gl.int64) * o_head
+    lse_ptr += pair.to(gl.int64) * lse_pair
     left_ptr += batch.to(gl.int64) * left_batch + head.to(gl.int64) * left_head + row.to(gl.int64) * left_row
 
     dtype: gl.constexpr = q_ptr.dtype.element_ty
@@ -101,7 +107,7 @@ def attend(
     counts = (listed, tiles, pools)
     where = (list_ptr, count, per_block, gap, skip)
     bring = (k_desc, v_desc, sk_desc, sv_desc, ck_desc, cs_desc, cv_desc, where, batch, head)
-    given = (q_ptr, o_ptr, left_ptr, q_row, o_row, start, length, per_frame)
+    given = (q_ptr, o_ptr, lse_ptr, left_ptr, q_row, o_row, start, length, per_frame, state)
     ends = (count, whole, special_count, groups, short)
     if WARP_GROUPS == 1:
         gl.warp_specialize(
@@ -185,7 +191,7 @@ def _compute(
     who: gl.constexpr, BLOCK: gl.constexpr, SPECIAL: gl.constexpr, POOLED: gl.constexpr, OVERLAP: gl.constexpr,
 ):  # fmt: skip
     """What warp group `who` does: online softmax, base 2, of 64 queries over all tiles."""
-    q_ptr, o_ptr, left_ptr, q_row, o_row, start, length, per_frame = given
+    q_ptr, o_ptr, lse_ptr, left_ptr, q_row, o_row, start, length, per_frame, state = given
     count, whole, special_count, groups, short = ends
     listed, tiles, pools = counts
     q_tiles, k_ring, v_ring, k_full, k_free, v_full, v_free = rings
@@ -209,6 +215,14 @@ def _compute(
     top = gl.full([GROUP_ROWS], -1e30, gl.float32, layout=gl.SliceLayout(1, for_scores))  # finite: all may be masked
     total = gl.zeros([GROUP_ROWS], gl.float32, layout=gl.SliceLayout(1, for_scores))
     out = gl.zeros([GROUP_ROWS, D], gl.float32, layout=for_out)
+    if state % 2 == 1:  # addresses made here, and once more below, need no registers in between
+        lse_lane = who * GROUP_ROWS + gl.arange(0, GROUP_ROWS, layout=gl.SliceLayout(1, for_scores))
+        top = gl.load(lse_ptr + start + lse_lane, mask=lse_lane < length, other=-1e30)
+        total += 1.0
+        o_lane = who * GROUP_ROWS + gl.arange(0, GROUP_ROWS, layout=out_row)
+        o_column = gl.arange(0, D, layout=gl.SliceLayout(0, for_out))
+        o_at = _token_row(start + o_lane, per_frame, SPECIAL)[:, None] * o_row + o_column[None, :]
+        out = gl.load(o_ptr + o_at, mask=(o_lane < length)[:, None], other=0.0).to(gl.float32)
     nothing = gl.zeros([GROUP_ROWS, TILE], gl.float32, layout=for_scores)
     if tiles > 0:
         k = _arrived(k_ring, k_full, 0)
@@ -280,11 +294,14 @@ def _compute(
             out = warpgroup_mma_wait(0, deps=[out])
             _done(v_free, tiles + tile)
 
-    out = out / gl.convert_layout(gl.where(total > 0, total, 1.0), out_row)[:, None]
+    total = gl.where(total > 0, total, 1.0)
+    out = out / gl.convert_layout(total, out_row)[:, None]
     lane = who * GROUP_ROWS + gl.arange(0, GROUP_ROWS, layout=out_row)
     d = gl.arange(0, D, layout=gl.SliceLayout(0, for_out))
     at = _token_row(start + lane, per_frame, SPECIAL)[:, None] * o_row + d[None, :]
     gl.store(o_ptr + at, out.to(dtype), mask=(lane < length)[:, None])
+    lse_lane = who * GROUP_ROWS + gl.arange(0, GROUP_ROWS, layout=gl.SliceLayout(1, for_scores))
+    gl.store(lse_ptr + start + lse_lane, top + gl.log2(total), mask=(lse_lane < length) & (state >= 2))
 
 
 @gluon.jit

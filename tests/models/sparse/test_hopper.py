@@ -10,7 +10,8 @@ from torch import Tensor
 
 from manyview.models import hopper
 from manyview.models.attention import TokenLayout
-from manyview.models.sparse import BlockLayout, BlockSparse, SparsityConfig, preset
+from manyview.models.sparse import BlockIndex, BlockLayout, BlockSparse, SparsityConfig, preset
+from manyview.models.sparse.select import index_width, lists_of
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -78,9 +79,13 @@ def test_the_trial_passes_a_right_kernel(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(hopper, "_faults", {})
     where = torch.device("cpu"), torch.float32
     blocks = BlockLayout(TokenLayout(1, 1, 4, 4), 64, 16)
-    monkeypatch.setattr(sparse_hopper, "sparse_attention_hopper", kernel.sparse_attention_triton)
+
+    def other(*given: object, out: Tensor, passes: int) -> None:
+        kernel.sparse_attention_triton(*given, out=out)
+
+    monkeypatch.setattr(sparse_hopper, "sparse_attention_hopper", other)
     assert sparse_hopper.fault(*where, blocks, True) is None
-    monkeypatch.setattr(sparse_hopper, "sparse_attention_hopper", lambda *given, out: out.fill_(1.0))
+    monkeypatch.setattr(sparse_hopper, "sparse_attention_hopper", lambda *given, out, passes: out.fill_(1.0))
     assert "off by" in sparse_hopper.fault(*where, blocks, False)
 
 
@@ -102,8 +107,15 @@ def test_arguments_in_their_places(pooled: bool, monkeypatch: pytest.MonkeyPatch
     sparse_hopper._trial(blocks, torch.bfloat16, torch.device("cpu"), pooled)
     query, key, _ = operands(LARGE, torch.bfloat16)
     hopper.attend_all_keys(query, key, key)
-    listed, dense = calls
-    assert set(names) <= set(listed) and set(names) <= set(dense)
+    first, second, listed, dense = calls
+    assert all(set(names) <= set(call) for call in calls)
+    assert [call["state"] for call in calls] == [2, 3, 1, 0]
+    for call in (first, second):
+        assert call["whole_ptr"] is call["count_ptr"] and call["special_count"] == call["groups"] == 0
+    assert torch.equal(second["begin_ptr"], first["count_ptr"]) and not first["begin_ptr"].any()
+    assert torch.equal(listed["begin_ptr"] - second["begin_ptr"], second["count_ptr"])
+    assert (listed["count_ptr"] - listed["whole_ptr"]).max() == 2  # the short blocks of both frames
+    assert listed["lse_ptr"].shape == (1, 2, 630) and listed["lse_pair"] == 630
     assert listed["grid"] == (10, 2) and dense["grid"] == (-(-LARGE.frames * LARGE.tokens_per_frame // 192), 2)
     assert [listed[name].base.shape[2] for name in ("k_desc", "v_desc", "sk_desc", "sv_desc")] == [644, 644, 14, 14]
     assert [listed[name].block_shape[2] for name in ("k_desc", "v_desc", "sk_desc", "ck_desc")] == [32, 32, 128, 128]
@@ -124,6 +136,40 @@ def test_arguments_in_their_places(pooled: bool, monkeypatch: pytest.MonkeyPatch
     )
     assert dense["k_desc"].base.shape == key.shape and (dense["q_row"], dense["o_row"]) == (384, 128)
     assert listed["scale"] == dense["scale"] == pytest.approx(0.125 * 1.4426950408889634)
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_lists_are_cut_into_passes(number: int) -> None:
+    blocks = BlockLayout(LARGE, 64, 16, framed=True, group=2)
+    lengths = blocks.key_table(DEVICE)[1]
+    random = torch.Generator().manual_seed(0)
+    sees = torch.rand((1, 2, blocks.query_blocks, blocks.key_blocks), generator=random).to(DEVICE) < 0.2
+    index = lists_of(sees & (lengths > 0), blocks, lengths, blocks.key_blocks, 0)
+    done, states = torch.zeros_like(sees, dtype=torch.int32), []
+    for place, (state, (begin, count, whole)) in enumerate(sparse_hopper.cut_lists(*index.in_memory(), blocks, number)):
+        states.append(state)
+        begin = torch.zeros_like(begin) if number == 1 else begin
+        entry = torch.arange(index.indices.shape[-1], device=DEVICE)
+        mine = (entry >= begin[..., None]) & (entry < (begin + count)[..., None])
+        done.scatter_add_(-1, index.indices.clamp(min=0).long(), mine.to(torch.int32))
+        inside = mine & (entry < (begin + whole)[..., None])
+        seen = index.indices[inside]
+        assert (seen * number // blocks.key_blocks == place).all() and (lengths[seen.long()] == 16).all()
+        assert (lengths[index.indices[mine & ~inside].long()] < 16).all()
+    assert torch.equal(done > 0, sees & (lengths > 0)) and done.max() == 1
+    assert states == {1: [0], 2: [2, 1], 5: [2, 3, 3, 3, 1]}[number]
+
+
+def test_passes_where_they_pay() -> None:
+    def passes(config: SparsityConfig, frames: int) -> int:
+        blocks = config.blocks(TokenLayout(frames, 5, 37, 37))
+        row = torch.empty(1, 1, 1, index_width(blocks, config, 0, 16), device="meta")
+        return sparse_hopper.passes_that_pay(BlockIndex(row, row, row, row), blocks)
+
+    assert [passes(preset("balanced"), frames) for frames in (1, 50, 100, 200, 500)] == [1, 1, 2, 3, 7]
+    assert [passes(preset("fast"), frames) for frames in (50, 100, 500)] == [1, 1, 6]
+    assert [passes(preset("long"), frames) for frames in (200, 1000)] == [1, 1]  # few keys for a query
+    assert [passes(preset("paper-s75"), frames) for frames in (50, 500)] == [1, 7]
 
 
 @pytest.mark.skipif(HERE is None, reason="there is such a GPU here")
@@ -163,6 +209,20 @@ def test_same_as_the_reference(config: SparsityConfig, special: int, dtype: torc
     torch.testing.assert_close(same, density, rtol=0.02, atol=0)  # float64 may choose a few other blocks
     assert attend.backend_report() == "hopper (as asked for)"
     assert torch.equal(out, attend(*held, layout, 0)[0])
+
+
+@on_hopper
+@pytest.mark.parametrize("name", ["128 x 64", "192 x 128", "64 x 8", "balanced"])
+@pytest.mark.parametrize("passes", [2, 7])
+def test_in_passes(name: str, passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, held = CONFIGS[name], operands(LARGE, torch.bfloat16)
+    exact, _ = BlockSparse(config, "reference")(*(x.double() for x in held), LARGE, 0)
+    attend, errors = BlockSparse(config, "hopper"), []
+    for number in (1, passes):
+        monkeypatch.setattr(sparse_hopper, "passes_that_pay", lambda *lists, number=number: number)
+        out, _ = attend(*held, LARGE, 0)
+        errors.append(float((out.double() - exact).norm() / exact.norm()))
+    assert errors[1] <= 1.5 * errors[0]
 
 
 @on_hopper
