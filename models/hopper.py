@@ -103,7 +103,7 @@ def attend_all_keys(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     unread = torch.empty(0, dtype=torch.int32, device=query.device)
     launch(
         (-(-tokens // shape.queries), batch * heads), shape, query, out,
-        (key, value, *[key] * 5, *[unread] * 8),
+        (key, value, *[key] * 5, *[unread] * 7, unread.float()),
         (*[0] * 6, heads, 0, tokens, 1, keys, 0, 0, keys % TILE, 0.0, *[0] * 4),
         PARTS=1, SPECIAL=0, BLOCK=TILE, LISTED=False, POOLED=False,
     )  # fmt: skip

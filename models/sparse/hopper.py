@@ -81,7 +81,12 @@ def sparse_attention_hopper(
 
 
 def passes_that_pay(index: BlockIndex, blocks: BlockLayout) -> int:
-    """In how many passes the keys are seen best, without a look at the lists."""
+    """In how many passes the keys are seen best, without a look at the lists.
+
+    Programs of more than one warp group read keys so much less often that it makes no difference to them.
+    """
+    if hopper.shape_for(blocks.query_block).groups > 1:
+        return 1
     seen = index.indices.shape[-1] * blocks.key_block  # by the fullest rows
     seen = seen // WIDEST_ROW if blocks.framed else seen
     return max(1, min(-(-blocks.tokens // PASS_KEYS), seen // LEAST_KEYS))

@@ -116,6 +116,7 @@ def test_arguments_in_their_places(pooled: bool, monkeypatch: pytest.MonkeyPatch
     assert torch.equal(listed["begin_ptr"] - second["begin_ptr"], second["count_ptr"])
     assert (listed["count_ptr"] - listed["whole_ptr"]).max() == 2  # the short blocks of both frames
     assert listed["lse_ptr"].shape == (1, 2, 630) and listed["lse_pair"] == 630
+    assert all(call["lse_ptr"].dtype == torch.float32 for call in calls)
     assert listed["grid"] == (10, 2) and dense["grid"] == (-(-LARGE.frames * LARGE.tokens_per_frame // 192), 2)
     assert [listed[name].base.shape[2] for name in ("k_desc", "v_desc", "sk_desc", "sv_desc")] == [644, 644, 14, 14]
     assert [listed[name].block_shape[2] for name in ("k_desc", "v_desc", "sk_desc", "ck_desc")] == [32, 32, 128, 128]
@@ -169,7 +170,7 @@ def test_passes_where_they_pay() -> None:
     assert [passes(preset("balanced"), frames) for frames in (1, 50, 100, 200, 500)] == [1, 1, 2, 3, 7]
     assert [passes(preset("fast"), frames) for frames in (50, 100, 500)] == [1, 1, 6]
     assert [passes(preset("long"), frames) for frames in (200, 1000)] == [1, 1]  # few keys for a query
-    assert [passes(preset("paper-s75"), frames) for frames in (50, 500)] == [1, 7]
+    assert [passes(replace(preset("paper-s75"), query_block=size), 500) for size in (64, 128)] == [7, 1]
 
 
 @pytest.mark.skipif(HERE is None, reason="there is such a GPU here")
@@ -222,7 +223,7 @@ def test_in_passes(name: str, passes: int, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(sparse_hopper, "passes_that_pay", lambda *lists, number=number: number)
         out, _ = attend(*held, LARGE, 0)
         errors.append(float((out.double() - exact).norm() / exact.norm()))
-    assert errors[1] <= 1.5 * errors[0]
+    assert errors[1] <= (1.5 if passes == 2 else 2) * errors[0]  # rounded after each pass
 
 
 @on_hopper
