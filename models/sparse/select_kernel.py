@@ -7,7 +7,7 @@ they are computed a second time when the threshold is known.
 Importing this file imports Triton, so import it where it is used.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import triton
@@ -34,7 +34,6 @@ LEVELS_AT_ONCE = 2**24  # levels of shares held at one time, 32 MiB: about the L
 KEY_TILES = 8  # tiles of 64 key blocks that a program of levels walks
 
 
-@torch.no_grad()
 def index_chunks_triton(
     summary: Summary, blocks: BlockLayout, config: SparsityConfig, layer: int = 0, limit_bytes: int | None = None
 ) -> Iterator[BlockIndex]:
@@ -43,11 +42,25 @@ def index_chunks_triton(
     Where a mass or a share comes within rounding (about 1e-6) of a limit, a block may be chosen otherwise, because sums
     are taken in another order.
     """
-    batch, heads = summary.query.shape[:2]
     pieces = index_pieces(summary, blocks, config, layer, limit_bytes)
     if not config.own:
         yield from (rank_blocks_triton(summary, blocks, config, layer, first, last) for first, last in pieces)
         return
+    with torch.no_grad():  # as a decorator of a generator it would hold on to every piece until the next one is there
+        find = piece_finder(summary, blocks, config, layer)
+    for first, last in pieces:
+        with torch.no_grad():
+            index = empty_index(summary, blocks, config, layer, first, last)
+            find(index)
+        yield index
+        del index  # its room is free before the next one is made
+
+
+def piece_finder(
+    summary: Summary, blocks: BlockLayout, config: SparsityConfig, layer: int
+) -> Callable[[BlockIndex], None]:
+    """Find ManyView's threshold for a layer -> a function that fills in a piece of its index."""
+    batch, heads = summary.query.shape[:2]
     bias = summary.lengths.float().log2()  # -inf without tokens
     totals = row_totals(summary, bias)
     histogram = torch.zeros((batch, heads, LEVELS), dtype=torch.int64, device=totals.device)
@@ -59,17 +72,19 @@ def index_chunks_triton(
         count_levels(levels, histogram)
     threshold = share_threshold(histogram, sample.count, blocks, config, layer, summary.heads).contiguous()
     once = sample == every and at_once >= blocks.query_blocks
-    for first, last in pieces:
-        index = empty_index(summary, blocks, config, layer, first, last)
-        for start in range(first, last, at_once):
+    there = levels if once else None  # of all query blocks
+
+    def find(index: BlockIndex) -> None:
+        last = index.first + index.rows
+        for start in range(index.first, last, at_once):
             end = min(start + at_once, last)
-            if once:  # all levels are still there
-                known = levels[:, :, start:end]
+            if there is not None:
+                known = there[:, :, start:end]
             else:
-                known = levels = share_levels_triton(summary, blocks, totals, bias, start, end, every)
+                known = share_levels_triton(summary, blocks, totals, bias, start, end, every)
             keep_blocks_triton(known, threshold, blocks, summary.lengths, index.part(start, end))
-        yield index
-        del index  # its room is free before the next one is made
+
+    return find
 
 
 def row_totals(summary: Summary, bias: Tensor) -> Tensor:

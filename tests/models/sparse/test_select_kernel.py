@@ -1,5 +1,6 @@
 """Pooling and block choice by Triton against plain torch; on a machine without a GPU through Triton's interpreter."""
 
+import weakref
 from dataclasses import fields, replace
 
 import pytest
@@ -10,7 +11,7 @@ from manyview.models.attention import Heads, TokenLayout
 from manyview.models.sparse import BlockSparse, select
 from manyview.models.sparse.blocks import grouped, moments, patch_tokens, special_tokens
 from manyview.models.sparse.config import SparsityConfig
-from manyview.models.sparse.operation import summary_of
+from manyview.models.sparse.operation import run_triton, summary_of
 from manyview.models.sparse.select import (
     LEVELS,
     BlockIndex,
@@ -211,6 +212,23 @@ def test_the_whole_choice_in_pieces(config: SparsityConfig, monkeypatch: pytest.
 
 
 RULES = [{"rho": 0.5}, {"rho": None, "tau": 0.63}, {"rho": 0.8, "tau": 0.53}, {"layer_rho": {0: (0.2, 0.9)}}]
+
+
+@pytest.mark.parametrize("config", [PAPER, OURS], ids=["paper", "ours"])
+def test_one_piece_of_the_lists_at_a_time(config: SparsityConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref] = []
+
+    def noted(*where: object) -> BlockIndex:
+        assert not any(index() is not None for index in made)
+        index = select.empty_index(*where)
+        made.append(weakref.ref(index.indices))
+        return index
+
+    for module in (select_kernel, rank_kernel):
+        monkeypatch.setattr(module, "empty_index", noted)
+    monkeypatch.setattr(select_kernel, "index_pieces", lambda *where: select.index_pieces(*where[:4], 1))
+    run_triton(problem(config))
+    assert len(made) > 2
 
 
 def agree(config: SparsityConfig, summary: Summary | None = None, limit_bytes: int = 10**6) -> None:
