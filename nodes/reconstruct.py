@@ -20,6 +20,7 @@ from .interrupt import Check, by_heads, interruptible
 from .memory import Load, fitted, free_bytes_on, gib, run_fitting, tokens_of
 from .stage_clock import StageClock
 
+USABLE = 90  # percent of the free memory that tensors can take; the rest are gaps between them
 logger = logging.getLogger(__name__)
 
 
@@ -149,6 +150,7 @@ def ways_to_run(model: LoadedModel, load: Load, free_bytes: int | None, again: b
         free_bytes = free_bytes_on(next(model.model.parameters()).device)
     if free_bytes is None:
         return [load]
+    free_bytes = free_bytes * USABLE // 100
     way, leanest = fitted(model, load, free_bytes), fitted(model, load, 0)
     if way != load:
         place = ", what the heads read on the CPU" if way.maps_on_cpu else ""

@@ -17,6 +17,8 @@ from .select import BlockIndex, Summary, index_chunks, summarize
 Operands = tuple[Tensor, Tensor, Tensor]
 Attend = Callable[[Tensor, Tensor, Tensor, BlockIndex, BlockLayout, Centroids | None], Tensor]
 
+COUNTED_AT_ONCE = 2**24  # centroids of which it is counted whether they are seen
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -169,7 +171,9 @@ def pairs_of(index: BlockIndex, query_lengths: Tensor, centroids: bool) -> Tenso
     """Pairs of the index' patch queries with patch keys, (B, heads) int64; a centroid counts as one key."""
     keys = index.seen.long()
     if centroids:
-        keys = keys + (index.log_left > -torch.inf).sum(-1)
+        step = max(1, COUNTED_AT_ONCE // index.log_left[:, :, 0].numel())  # PyTorch makes integers before it counts
+        counts = ((part > -torch.inf).sum(-1) for part in index.log_left.split(step, dim=2))
+        keys = keys + torch.cat(list(counts), dim=2)
     return (keys * query_lengths[index.first : index.first + index.rows]).sum(-1)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from manyview.models.attention import Heads, TokenLayout
-from manyview.models.sparse import BlockSparse, SparsityConfig, libraries
+from manyview.models.sparse import BlockSparse, SparsityConfig, libraries, operation
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 triton = pytest.importorskip("triton", reason="Triton is not installed")
@@ -83,6 +83,12 @@ def test_heads_in_two_places(name: str, backend: str) -> None:
     expected, same = attend(*whole, layout, 0)
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
     assert torch.equal(density, same)
+
+
+def test_centroids_are_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = BlockSparse(OURS, "torch")(*operands(), LAYOUT, 0)[1]
+    monkeypatch.setattr(operation, "COUNTED_AT_ONCE", 1)
+    assert torch.equal(BlockSparse(OURS, "torch")(*operands(), LAYOUT, 0)[1], expected)
 
 
 def test_masked_patches() -> None:
