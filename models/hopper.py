@@ -104,7 +104,7 @@ def attend_all_keys(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     launch(
         (-(-tokens // shape.queries), batch * heads), shape, query, out,
         (key, value, *[key] * 5, *[unread] * 7, unread.float()),
-        (*[0] * 6, heads, 0, tokens, 1, keys, 0, 0, keys % TILE, 0.0, *[0] * 4),
+        (*[0] * 6, heads, 0, tokens, 1, keys, 0, 0, keys % TILE, *[0] * 5),
         PARTS=1, SPECIAL=0, BLOCK=TILE, LISTED=False, POOLED=False,
     )  # fmt: skip
     return out
@@ -112,7 +112,7 @@ def attend_all_keys(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 def launch(
     grid: tuple[int, int], shape: Shape, query: Tensor, out: Tensor, operands: tuple[Any, ...],
-    numbers: tuple[int | float, ...], **constants: int | bool,
+    numbers: tuple[int, ...], **constants: int | bool,
 ) -> None:  # fmt: skip
     """Start the kernel: `operands` are its arguments k_desc to lse_ptr, `numbers` index_batch to lse_pair."""
     from .hopper_kernels import attend

@@ -68,15 +68,15 @@ class Readable:
     special_value: Tensor
 
 
-def block_steps(blocks: BlockLayout) -> tuple[float, int, int]:
-    """(per_block, gap, skip): key block b begins at row b * key_block + floor((b + 0.5) per_block) gap + skip.
+def block_steps(blocks: BlockLayout) -> tuple[int, int, int]:
+    """(per_block, gap, skip): key block b begins at row b * key_block + floor((4 b + 2) per_block / 2^32) gap + skip.
 
-    In float32 that finds the segment of each of the first 2^22 blocks.
+    That is the segment of b, without a division, while (4 b + 2) times the blocks of a segment is below 2^31.
     """
     if not blocks.framed:
-        return 0.0, 0, 0
+        return 0, 0, 0
     gap = blocks.layout.tokens_per_frame - blocks.keys_each * blocks.key_block
-    return 1 / blocks.keys_each, gap, blocks.layout.special
+    return -(-(2**30) // blocks.keys_each), gap, blocks.layout.special
 
 
 @torch.no_grad()
@@ -121,11 +121,12 @@ def sparse_attention_triton(
             query, keys.key, keys.value, out, counts if lse is None else lse,
             keys.special_key, keys.special_value, *own, left,
             indices, counts, whole, tables.query_start, tables.query_length,
-            *query.stride()[:3], *keys.key.stride()[:3], *keys.value.stride()[:3], *out.stride()[:3],
+            *query.stride()[:3], *keys.key.stride()[:2], *keys.value.stride()[:2], *out.stride()[:3],
             *indices.stride()[:3], *left.stride()[:3],
             *((0, 0) if lse is None else lse.stride()[:2]),
             heads, index.first, rows, blocks.layout.height * blocks.layout.width, keys.special_key.shape[2],
             blocks.key_groups, blocks.last_key_block, *block_steps(blocks), width**-0.5 * LOG2_E,
+            K_ROW=keys.key.stride(2), V_ROW=keys.value.stride(2),
             D=width, BLOCK_D=triton.next_power_of_2(width), PARTS=parts, SPECIAL=blocks.layout.special,
             BLOCK_M=tile.queries, BLOCK_N=tile.keys, BLOCK=blocks.key_block, POOLED=pooled,
             SPECIAL_TILE=tile.special, POOL_TILE=SHORT_TILE, STAGES=SHORT_STAGES,
@@ -281,8 +282,8 @@ def token_row(patch, per_frame, SPECIAL: tl.constexpr):
 @triton.jit
 def block_row(block, per_block, gap, skip, BLOCK: tl.constexpr):
     """Key blocks -> rows of their first keys, by `block_steps`."""
-    segment = ((block.to(tl.float32) + 0.5) * per_block).to(tl.int32)
-    return block * BLOCK + segment * gap + skip
+    segment = ((block * 4 + 2).to(tl.int64) * per_block >> 32).to(tl.int32)
+    return (block * BLOCK + segment * gap + skip).to(tl.int64)
 
 
 @triton.jit(
@@ -294,6 +295,7 @@ def block_row(block, per_block, gap, skip, BLOCK: tl.constexpr):
         "special_count",
         "groups",
         "short",
+        "per_block",
         "gap",
         "skip",
         "left_row",
@@ -303,9 +305,10 @@ def block_row(block, per_block, gap, skip, BLOCK: tl.constexpr):
 def _attend(
     q_ptr, k_ptr, v_ptr, o_ptr, lse_ptr, sk_ptr, sv_ptr, ck_ptr, cs_ptr, cv_ptr, left_ptr,
     index_ptr, count_ptr, whole_ptr, q_start_ptr, q_length_ptr,
-    q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row, o_batch, o_head, o_row,
+    q_batch, q_head, q_row, k_batch, k_head, v_batch, v_head, o_batch, o_head, o_row,
     index_batch, index_head, index_row, left_batch, left_head, left_row, lse_batch, lse_head,
     heads, first, rows, per_frame, special_count, groups, short, per_block, gap, skip, scale,
+    K_ROW: tl.constexpr, V_ROW: tl.constexpr,  # steps between keys, known at compilation for short addresses
     D: tl.constexpr, BLOCK_D: tl.constexpr, PARTS: tl.constexpr, SPECIAL: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK: tl.constexpr, POOLED: tl.constexpr,
     SPECIAL_TILE: tl.constexpr, POOL_TILE: tl.constexpr, STAGES: tl.constexpr,
@@ -345,12 +348,15 @@ def _attend(
     else:
         block = tl.load(list_ptr + which, mask=which < count, other=0)
     for tile in range(tiles):
-        at = (block_row(block, per_block, gap, skip, BLOCK) + inside).to(tl.int64)[:, None]
+        at = block_row(block, per_block, gap, skip, BLOCK)
+        if PER > 1:
+            at = at[:, None]
+        k_at, v_at = at * K_ROW + inside[:, None] * K_ROW, at * V_ROW + inside[:, None] * V_ROW
         if D < BLOCK_D:
-            k = tl.load(k_base + at * k_row, mask=(d < D)[None, :], other=0.0)
-            v = tl.load(v_base + at * v_row, mask=(d < D)[None, :], other=0.0)
+            k = tl.load(k_base + k_at, mask=(d < D)[None, :], other=0.0)
+            v = tl.load(v_base + v_at, mask=(d < D)[None, :], other=0.0)
         else:
-            k, v = tl.load(k_base + at * k_row), tl.load(v_base + at * v_row)
+            k, v = tl.load(k_base + k_at), tl.load(v_base + v_at)
         if PER == 1:
             block = tl.load(list_ptr + tile + 1, mask=tile + 1 < count, other=0)
         else:
@@ -364,9 +370,9 @@ def _attend(
         entry = done + which
         number = tl.load(list_ptr + entry, mask=entry < count, other=0)
         known = (entry < count) & (inside < tl.where(entry < whole, BLOCK, short))
-        at = (block_row(number, per_block, gap, skip, BLOCK) + inside).to(tl.int64)[:, None]
-        k = tl.load(k_base + at * k_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
-        v = tl.load(v_base + at * v_row, mask=known[:, None] & (d < D)[None, :], other=0.0)
+        at = (block_row(number, per_block, gap, skip, BLOCK) + inside)[:, None]
+        k = tl.load(k_base + at * K_ROW, mask=known[:, None] & (d < D)[None, :], other=0.0)
+        v = tl.load(v_base + at * V_ROW, mask=known[:, None] & (d < D)[None, :], other=0.0)
         k = as_operand(k, k_ptr.dtype.element_ty, EMULATE)
         v = as_operand(v, v_ptr.dtype.element_ty, EMULATE)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)

@@ -25,7 +25,7 @@ from manyview.models.hopper_kernels import attend  # noqa: E402
 
 NAMES = attend.arg_names
 KINDS = {
-    "q_ptr": "*bf16", "o_ptr": "*bf16", "left_ptr": "*fp32", "lse_ptr": "*fp32", "scale": "fp32", "per_block": "fp32",
+    "q_ptr": "*bf16", "o_ptr": "*bf16", "left_ptr": "*fp32", "lse_ptr": "*fp32", "scale": "fp32",
 }  # fmt: skip
 ALIGNED = ("q_batch", "q_head", "q_row", "o_batch", "o_head", "o_row")
 

@@ -126,7 +126,7 @@ def test_arguments_in_their_places(pooled: bool, monkeypatch: pytest.MonkeyPatch
     assert (listed["q_row"], listed["o_row"], listed["index_row"]) == (384, 128, 20)
     assert (listed["heads"], listed["first"], listed["rows"], listed["per_frame"]) == (2, 0, 10, 315)
     assert (listed["keys"], listed["special_count"], listed["groups"], listed["short"]) == (644, 14, 10, 315 % 32)
-    assert (listed["per_block"], listed["gap"], listed["skip"]) == (0.1, 2, 7)
+    assert (listed["per_block"], listed["gap"], listed["skip"]) == (-(-(2**30) // 10), 2, 7)
     tokens = LARGE.frames * LARGE.tokens_per_frame
     assert (dense["heads"], dense["rows"], dense["keys"], dense["special_count"], dense["gap"]) == (
         2,

@@ -218,14 +218,15 @@ def test_large_logits_stay_finite() -> None:
     torch.testing.assert_close(lse.double(), exact_lse, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("frames", [1, 3, 3000])
-@pytest.mark.parametrize("group", [1, 4])
-def test_rows_of_key_blocks(frames: int, group: int) -> None:
-    blocks = BlockLayout(TokenLayout(frames, 5, 37, 37), 64, 8, framed=True, group=group)
+@pytest.mark.parametrize(
+    ("frames", "side", "group"), [(1, 37, 1), (3, 37, 4), (3000, 37, 1), (3000, 37, 4), (20_000, 2, 1)]
+)
+def test_rows_of_key_blocks(frames: int, side: int, group: int) -> None:
+    blocks = BlockLayout(TokenLayout(frames, 5, side, side), 64, 8, framed=True, group=group)
     per_block, gap, skip = kernel.block_steps(blocks)
     start, length = blocks.key_table()
     block = torch.arange(blocks.key_blocks, dtype=torch.int32)
-    segment = ((block.float() + 0.5) * per_block).to(torch.int32)
+    segment = ((block * 4 + 2).long() * per_block >> 32).to(torch.int32)
     found = block * blocks.key_block + segment * gap + skip
     assert torch.equal(found[length > 0], blocks.token_rows(start)[length > 0])
 
