@@ -179,6 +179,11 @@ def free_bytes_on(device: torch.device) -> int | None:
     return torch.cuda.mem_get_info(device)[0] + unused
 
 
+def usable(free_bytes: int) -> int:
+    """What tensors can take of so much free memory; the rest are gaps between them, as benchmarks found."""
+    return free_bytes * 9 // 10
+
+
 def run_fitting(run: Callable[[Load], T], ways: Sequence[Load]) -> tuple[T, Load]:
     """What `run` gives for the first of these ways for which memory suffices, and that way; the last one may fail."""
     for way in ways[:-1]:

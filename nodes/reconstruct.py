@@ -17,10 +17,9 @@ from ..scene.pixels import to_pixels
 from ..scene.reconstruction import Reconstruction
 from .depth_preview import Show, depth_previews
 from .interrupt import Check, by_heads, interruptible
-from .memory import Load, fitted, free_bytes_on, gib, run_fitting, tokens_of
+from .memory import Load, fitted, free_bytes_on, gib, run_fitting, tokens_of, usable
 from .stage_clock import StageClock
 
-USABLE = 90  # percent of the free memory that tensors can take; the rest are gaps between them
 logger = logging.getLogger(__name__)
 
 
@@ -150,8 +149,7 @@ def ways_to_run(model: LoadedModel, load: Load, free_bytes: int | None, again: b
         free_bytes = free_bytes_on(next(model.model.parameters()).device)
     if free_bytes is None:
         return [load]
-    free_bytes = free_bytes * USABLE // 100
-    way, leanest = fitted(model, load, free_bytes), fitted(model, load, 0)
+    way, leanest = fitted(model, load, usable(free_bytes)), fitted(model, load, 0)
     if way != load:
         place = ", what the heads read on the CPU" if way.maps_on_cpu else ""
         logger.info("To fit into %s: %d frames at a time%s.", gib(free_bytes), way.frame_chunk, place)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...nodes.memory import gib, is_out_of_memory, largest_that
+from ...nodes.memory import gib, is_out_of_memory, largest_that, usable
 from .contenders import Contender
 from .forward import noise, release
 
@@ -43,7 +43,7 @@ def measure_capacity(
                 continue
             release(device)
             weights = torch.cuda.memory_allocated(device)
-            expected = largest_estimated(contender, size, cap * 2**30 - weights, most)
+            expected = largest_estimated(contender, size, usable(int(cap * 2**30) - weights), most)
             tries: dict[int, bool] = {}
             with capped(cap, device):
                 found = largest(lambda n, s=size: fits(contender, n, s, device), expected, least, most, tries)

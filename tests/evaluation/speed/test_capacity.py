@@ -81,8 +81,8 @@ def test_rows(card: list, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = list(capacity.measure_capacity(Estimated(2**28), sizes, [16, 4, 24], 50, device))
     assert [(row["height"], row["cap_gib"]) for row in rows] == [(s, cap) for s in (14, 28) for cap in (4, 16, 24)]
     assert [row.get("frames") for row in rows] == [12, 50, None] * 2
-    assert [row.get("estimated_frames") for row in rows] == [12, 50, None] * 2
-    assert rows[0]["tries"] == [[12, True], [13, False]] and rows[1]["tries"] == [[50, True]]
+    assert [row.get("estimated_frames") for row in rows] == [10, 50, None] * 2  # of nine tenths
+    assert rows[0]["tries"] == [[10, True], [11, True], [13, False], [12, True]] and rows[1]["tries"] == [[50, True]]
     assert rows[2]["error"] == "the device has only 20.0 GiB"
 
 
