@@ -36,6 +36,7 @@ def test_table_and_function_agree(function, table) -> None:
     beside = {
         "progress",
         "check",
+        "free_bytes",
         "show",
         "parallel",
         "pictures",
