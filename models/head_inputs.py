@@ -33,7 +33,6 @@ class HeadInputs:
     camera_tokens: Tensor | None = None  # (B, N, 2C)
     track_tokens: dict[int, Tensor] = field(default_factory=dict)  # number of the kept layer -> (B, N, h*w, 2C)
     maps: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # (head, number) -> (B*N, channels, h, w)
-    device: torch.device | None = None  # that the tokens lie on
 
     @property
     def layers(self) -> set[int]:
@@ -55,11 +54,12 @@ class HeadInputs:
 
     def maps_of(self, head: str, first: int, end: int) -> list[Tensor]:
         """The four maps of the frames first..end - 1 of all scenes, one scene after the other."""
-        return [brought(self.maps[head, number][first:end], self.device) for number in range(len(self.kept_layers))]
+        device = next(self.dense[head].parameters()).device
+        return [brought(self.maps[head, number][first:end], device) for number in range(len(self.kept_layers))]
 
     def _project(self, number: int, tokens: LayerTokens) -> None:
         """Tokens of some frames at a time to the maps of each head: those have fewer channels, and tokens are many."""
-        frames, self.device = tokens.across.shape[1], tokens.across.device
+        frames = tokens.inside.shape[1]
         gathered = {name: Gathered(frames, self.maps_on) for name in self.dense}
         for first in range(0, frames, self.frame_chunk):
             both = tokens.joined(first, first + self.frame_chunk)[:, :, self.special :]  # (B, n, h*w, 2C)

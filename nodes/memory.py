@@ -230,7 +230,7 @@ def out_of_memory_message(model: LoadedModel, load: Load, free_bytes: int | None
     text = f"Out of memory: {views} need about {gib(needed)} beside the model"
     if free_bytes is None:
         return f"{text}. Use fewer views (limit), a smaller resolution, or frame_chunk 1."
-    budget = min(free_bytes, needed) * 9 // 10  # it did not fit, whatever the estimate says
+    budget = usable(min(free_bytes, needed))  # it did not fit, whatever the estimate says
     ways = []
     small_chunk = replace(load, frame_chunk=1, maps_on_cpu=can_move_maps(model))
     if load.frame_chunk > 1 and activation_bytes(model, small_chunk) <= budget:

@@ -3,6 +3,7 @@
 import logging
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -69,8 +70,9 @@ def reconstruct(
     if sparsity is not None:
         parse_layers(sparsity.dense_layers, global_layers(model))
     clock = StageClock(weight.device, progress)
-    own_views = len(images) if parallel is None else parallel.count
-    load = load_of(model, images, sparsity, frame_chunk, point_source, own_views)
+    load = load_of(images, sparsity, frame_chunk, point_source)
+    if parallel is not None:
+        load = replace(load, frames=parallel.count)
     ways = ways_to_run(model, load, free_bytes, again=parallel is None)
     with torch.inference_mode():
         own = images.images if parallel is None else parallel.own_frames(images.images, 0)
@@ -121,19 +123,12 @@ def reconstruct(
     return result
 
 
-def load_of(
-    model: LoadedModel,
-    images: ImageSet,
-    sparsity: SparsityConfig | None,
-    frame_chunk: int = 8,
-    point_source: str | None = "depth",
-    views: int | None = None,
-) -> Load:
-    """What `reconstruct` will have to do, for the estimate of memory; views: how many of the images, None: all."""
+def load_of(images: ImageSet, sparsity: SparsityConfig | None, frame_chunk: int, point_source: str | None) -> Load:
+    """What `reconstruct` will have to do with all these images on one device, for the estimate of memory."""
     height, width = images.images.shape[1:3]
     method = "dense" if sparsity is None else sparsity.method
     return Load(
-        len(images) if views is None else views,
+        len(images),
         height,
         width,
         frame_chunk,

@@ -207,6 +207,11 @@ def special_tokens(x: Tensor, blocks: BlockLayout) -> Tensor:
     return x.unflatten(2, (blocks.layout.frames, -1))[:, :, :, : blocks.layout.special].flatten(2, 3)
 
 
+def special_keys_and_values(key: Tensor, value: Tensor, blocks: BlockLayout) -> tuple[Tensor, Tensor]:
+    """Those of all tokens (B, heads, N * P, D), (B, heads, N * S, D) each, in one piece."""
+    return special_tokens(key, blocks).contiguous(), special_tokens(value, blocks).contiguous()
+
+
 def patch_tokens(x: Tensor, blocks: BlockLayout) -> Tensor:
     """Tokens (B, heads, N * P, D) -> patches (B, heads, N * h * w, D)."""
     return x.unflatten(2, (blocks.layout.frames, -1))[:, :, :, blocks.layout.special :].flatten(2, 3)

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from .. import hopper
 from ..attention import TokenLayout
-from .blocks import BlockLayout, Centroids, grouped, moments, patch_tokens, special_tokens
+from .blocks import BlockLayout, Centroids, grouped, moments, patch_tokens
 from .kernel import Readable, Tables, block_steps, on_device
+from .pool_kernel import readable
 from .reference import sparse_attention_reference
 from .select import WIDEST_ROW, BlockIndex, lists_of
 
@@ -167,7 +168,7 @@ def _trial(blocks: BlockLayout, dtype: torch.dtype, device: torch.device, pooled
     sees = torch.rand((1, 2, blocks.query_blocks, blocks.key_blocks), generator=random, device=device) < 0.5
     sees = (sees | (torch.arange(blocks.key_blocks, device=device) == 0)) & (lengths > 0)
     index = lists_of(sees, blocks, lengths, blocks.key_blocks, 0, centroids=True)
-    keys = Readable(*operands[1:], *(special_tokens(x, blocks).contiguous() for x in operands[1:]))
+    keys = readable(*operands[1:], blocks)
     centroids = None
     if pooled:
         cut = (blocks.segments, blocks.key_block, blocks.keys_each)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..packages import FLASH4, missing, quiet
-from .blocks import BlockLayout, Centroids, special_tokens
+from .blocks import BlockLayout, Centroids, special_keys_and_values
 from .reference import selected_blocks
 from .select import BlockIndex
 
@@ -116,7 +116,7 @@ def _with_special(
     """Attention (B, heads, t, D) over patch keys and its sums (B, heads, t), completed by all special keys."""
     if blocks.layout.special == 0:
         return out, lse
-    special = (special_tokens(x, blocks).contiguous() for x in (key, value))
+    special = special_keys_and_values(key, value, blocks)
     flash = torch.ops.aten._scaled_dot_product_flash_attention
     more, more_lse = flash(patches.transpose(1, 2).contiguous(), *special)[:2]
     both = torch.logaddexp(lse, more_lse)

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .blocks import BlockLayout, Centroids, special_tokens
+from .blocks import BlockLayout, Centroids, special_keys_and_values
 from .config import SparsityConfig
 from .kernel import Readable, Tables, as_operand, interpreted, on_device, token_row
 from .select import Summary, half_scale
@@ -44,11 +44,6 @@ def readable(key: Tensor, value: Tensor, blocks: BlockLayout) -> Readable:
     lengths = blocks.key_table(key.device)[1]
     tokens = (pack(x, lengths, blocks, None, "avg", False, 0).tokens for x in (key, value))
     return Readable(*tokens, *special_keys_and_values(key, value, blocks))
-
-
-def special_keys_and_values(key: Tensor, value: Tensor, blocks: BlockLayout) -> tuple[Tensor, Tensor]:
-    """Those of all tokens (B, heads, N * P, D), (B, heads, N * S, D) each, in one piece."""
-    return special_tokens(key, blocks).contiguous(), special_tokens(value, blocks).contiguous()
 
 
 @dataclass(frozen=True)

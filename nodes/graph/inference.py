@@ -51,7 +51,7 @@ def run_model(
 ) -> Reconstruction:
     """The scene of the views; where memory runs out, OutOfMemoryError says what would fit."""
     loaded = model["loaded"]
-    load = load_of(loaded, views, sparsity, options["frame_chunk"], options.get("point_source"))
+    load = load_of(views, sparsity, options["frame_chunk"], options.get("point_source"))
     watch = {"progress": overall(host.progress, SHARES), "check": host.check_cancelled, "show": host.show}
     free_bytes = None
     try:
