@@ -175,7 +175,7 @@ def _bring_blocks(desc, ring, full, free, tile, where, batch, head, BLOCK: gl.co
             block = gl.load(list_ptr + gl.minimum(block, count - 1))
         row = block * BLOCK
         if LISTED:
-            row += ((block * 4 + 2).to(gl.int64) * per_block >> 32).to(gl.int32) * gap + skip
+            row += gl.umulhi(block * 4 + 2, per_block) * gap + skip
         copy_tile(desc, [batch, head, row, 0], barrier, place.slice(i * BLOCK, BLOCK, dim=2))
 
 

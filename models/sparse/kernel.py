@@ -281,8 +281,12 @@ def token_row(patch, per_frame, SPECIAL: tl.constexpr):
 
 @triton.jit
 def block_row(block, per_block, gap, skip, BLOCK: tl.constexpr):
-    """Key blocks -> rows of their first keys, by `block_steps`."""
-    segment = ((block * 4 + 2).to(tl.int64) * per_block >> 32).to(tl.int32)
+    """Key blocks -> rows of their first keys, by `block_steps`.
+
+    The upper half of the product is taken by its own instruction: written as a 64-bit product and a shift, ptxas 12.8
+    multiplies `gap` into `per_block` before the shift.
+    """
+    segment = tl.umulhi(block * 4 + 2, per_block)
     return (block * BLOCK + segment * gap + skip).to(tl.int64)
 
 
