@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ._allocator import let_segments_grow
+
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -22,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv = ["demo", "--host", "0.0.0.0"]
     arguments = build_parser(argv).parse_args(argv)
     arguments.argv = argv
+    let_segments_grow(os.environ)
     try:
         return arguments.run(arguments) or OK
     except KeyboardInterrupt:
