@@ -66,9 +66,10 @@ def piece_finder(
     histogram = torch.zeros((batch, heads, LEVELS), dtype=torch.int64, device=totals.device)
     at_once = max(1, LEVELS_AT_ONCE // (batch * heads * blocks.key_blocks))
     sample, every = Sample.of(blocks, batch * summary.heads.total), Sample.every(blocks)
+    parts = blocks.part_table(totals.device)
     for first in range(0, sample.count, at_once):
         end = min(first + at_once, sample.count)
-        levels = share_levels_triton(summary, blocks, totals, bias, first, end, sample)
+        levels = share_levels_triton(summary, blocks, parts, totals, bias, first, end, sample)
         count_levels(levels, histogram)
     threshold = share_threshold(histogram, sample.count, blocks, config, layer, summary.heads).contiguous()
     once = sample == every and at_once >= blocks.query_blocks
@@ -81,7 +82,7 @@ def piece_finder(
             if there is not None:
                 known = there[:, :, start:end]
             else:
-                known = share_levels_triton(summary, blocks, totals, bias, start, end, every)
+                known = share_levels_triton(summary, blocks, parts, totals, bias, start, end, every)
             keep_blocks_triton(known, threshold, blocks, summary.lengths, index.part(start, end))
 
     return find
@@ -105,21 +106,31 @@ def row_totals(summary: Summary, bias: Tensor) -> Tensor:
 
 
 def share_levels_triton(
-    summary: Summary, blocks: BlockLayout, totals: Tensor, bias: Tensor, first: int, last: int, sample: Sample
+    summary: Summary,
+    blocks: BlockLayout,
+    parts: Tensor,
+    totals: Tensor,
+    bias: Tensor,
+    first: int,
+    last: int,
+    sample: Sample,
 ) -> Tensor:
-    """The same as `select.share_levels` for the query blocks number first..last - 1 of a sample, int16."""
+    """The same as `select.share_levels` for the query blocks number first..last - 1 of a sample, int16.
+
+    parts: `blocks.part_table`, which is the same for every piece of a layer.
+    """
     batch, heads, rows, depth = summary.query.shape
     levels = torch.empty((batch, heads, last - first, blocks.key_blocks), dtype=torch.int16, device=totals.device)
     square, spread = spread_of(summary)
-    parts = triton.next_power_of_2(blocks.parts)
-    high = max(1, 8 // parts)
+    padded = triton.next_power_of_2(blocks.parts)
+    high = max(1, 8 // padded)
     grid = (triton.cdiv(blocks.key_blocks, 64 * KEY_TILES), triton.cdiv(last - first, 8 * high), batch * heads)
     with on_device(totals):
         _share_levels[grid](
-            summary.query, square, summary.key, spread, bias, totals, blocks.part_table(totals.device), levels,
+            summary.query, square, summary.key, spread, bias, totals, parts, levels,
             heads, summary.heads.first, summary.heads.total, first, last, rows, blocks.key_blocks, blocks.queries_each,
             sample.each, sample.stride, depth**-0.5 * LOG2_E,
-            TURN=sample.turn, PARTS=blocks.parts, PADDED=parts, HIGH=high, TILES=KEY_TILES, LEVELS=LEVELS,
+            TURN=sample.turn, PARTS=blocks.parts, PADDED=padded, HIGH=high, TILES=KEY_TILES, LEVELS=LEVELS,
             SHIFT=LEVEL_SHIFT, FIRST_LEVEL=FIRST_LEVEL, **score_options(summary), num_warps=4,
             num_stages=min(2, score_stages(summary)),
         )  # fmt: skip

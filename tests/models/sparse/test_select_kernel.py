@@ -132,16 +132,18 @@ def test_levels(pooling: str, dtype: torch.dtype, score_block: int, masked: bool
     bias = summary.lengths.float().log2()
     totals = select_kernel.row_totals(summary, bias)
     device = torch.device(DEVICE)
+    parts = one.blocks.part_table(device)
     for sample, first, last in (
         (Sample(2, 6, True), 1, 5),
         (Sample(1, 1, True, 3), 0, 1),
         (Sample.every(one.blocks), 2, one.blocks.query_blocks - 1),
     ):
-        found = select_kernel.share_levels_triton(summary, one.blocks, totals, bias, first, last, sample).long()
+        found = select_kernel.share_levels_triton(summary, one.blocks, parts, totals, bias, first, last, sample)
+        found = found.long()
         expected = share_levels(summary, one.blocks, sample.rows(one.blocks, Heads.every(2), device)[:, first:last])
         assert_close_levels(found, expected, masked)
         second = replace(summary_of_head(summary, 1), part=Heads(1, 1, 2, lambda x: x))
-        alone = select_kernel.share_levels_triton(second, one.blocks, totals[:, 1:], bias, first, last, sample)
+        alone = select_kernel.share_levels_triton(second, one.blocks, parts, totals[:, 1:], bias, first, last, sample)
         assert torch.equal(alone.long(), found[:, 1:])
 
 
