@@ -130,6 +130,13 @@ name = torch.cuda.get_device_name() if gpu else "no CUDA GPU"
 tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
 print(torch.__version__, torch.version.cuda or "-", arch, torch._C._GLIBCXX_USE_CXX11_ABI, tag, name.replace(" ", "_"))
 """
+TRY_TRITON = """
+import runpy
+runpy.run_path(ROOT + "/__main__.py", run_name="manyview_registration")
+import torch
+from manyview.models.gpu_kernels import why_no_kernels
+print(why_no_kernels(torch.device("cuda", 0)) or "yes")
+"""
 KERNELS = {
     "triton": "our own kernels; on Linux PyTorch brings it, on Windows: pip install triton-windows",
     "flash_attn.cute.interface": "flash-attn-4, for blocks of 192 x 128 on Hopper and Blackwell GPUs",
@@ -149,6 +156,9 @@ def report_kernels():
     for module, purpose in KERNELS.items():
         works[module] = output_of([sys.executable, "-c", f"import torch, {module}"]) is not None
         print(f"  {'imports' if works[module] else 'absent ':8} {module.split('.')[0]:18} {purpose}")
+    if works["triton"] and arch != "-":
+        reason = output_of([sys.executable, "-c", f"ROOT = {str(ROOT)!r}\n{TRY_TRITON}"])
+        print(f"\nTriton compiles and runs a kernel here: {'no, it fails' if reason is None else reason.strip()}")
     print("\nNone of them is needed: without them attention is computed by plain PyTorch, more slowly.")
     if cuda == "-":
         print("This PyTorch has no CUDA, so there is nothing to add.")

@@ -6,6 +6,8 @@ from typing import Any
 
 from ..nodes.parameters import Parameter
 
+NO_KERNELS = "no Triton kernels: nothing is compiled, and all but short inputs take longer"
+
 
 def add_options(parser: argparse.ArgumentParser, title: str, parameters: Iterable[Parameter]) -> None:
     """One option for each parameter, in a titled group of the help."""

@@ -28,6 +28,7 @@ DEFAULT_SUBJECTS = SUBJECTS[:2]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, and its size."""
     from ._benchmark_forward import add_forward_arguments
+    from ._options import NO_KERNELS
 
     parser.add_argument(
         "subjects",
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, metavar="N", help="(default: 10; forward: 3)")
     parser.add_argument("--device", default="auto", help="cpu, cuda ... (default: auto)")
     parser.add_argument("--precision", default="auto", help="float32, bfloat16, float16 or auto (default: auto)")
+    parser.add_argument("--no-kernels", action="store_true", help=NO_KERNELS)
     parser.add_argument("--out", type=Path, default=Path("output/benchmark"), metavar="DIR", help="folder for results")
     add_forward_arguments(parser)
 
@@ -65,11 +67,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Check all, measure, print, write."""
     from ..evaluation.store import write_json
     from ..evaluation.style import require_matplotlib
+    from ..models.gpu_kernels import allow_kernels
     from ..nodes.load_model import choose_device, choose_dtype
     from ._benchmark_forward import ForwardBenchmark
     from ._progress_bars import ProgressBars
 
     require_matplotlib()
+    allow_kernels(not arguments.no_kernels)
     subjects = chosen_subjects(arguments)
     check(arguments, subjects)
     device = choose_device(arguments.device)

@@ -18,7 +18,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ..nodes import parameters
-from ._options import add_options, chosen
+from ._options import NO_KERNELS, add_options, chosen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT",
         help=f"what to write, of {', '.join(parameters.EXPORT_FORMATS)} (default: all)",
     )
+    parser.add_argument("--no-kernels", action="store_true", help=NO_KERNELS)
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="split the scene over N GPUs (default: 1)")
     add_options(parser, "images", parameters.LOAD_IMAGES)
     add_options(parser, "model", parameters.LOAD_MODEL)
@@ -64,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int | None:
 def photos_to_files(arguments: argparse.Namespace, folder: Path, split: bool = False) -> None:
     """The whole way; with `split` as one of several processes, of which the first one writes and reports."""
     started = time.perf_counter()
+    from ..models.gpu_kernels import allow_kernels
     from ..models.parallel import FrameParallel, is_first
     from ..nodes.export import export
     from ..nodes.load_images import load_images
@@ -77,6 +79,7 @@ def photos_to_files(arguments: argparse.Namespace, folder: Path, split: bool = F
     from ._progress_bars import ProgressBars
 
     seconds = {"start": time.perf_counter() - started}
+    allow_kernels(not arguments.no_kernels)
     source = arguments.input[0] if len(arguments.input) == 1 else arguments.input
     find_files(source)  # what is wrong is told before the long work
     frames = parse_frames(arguments.frames)

@@ -117,6 +117,8 @@ def fastest_kernel(query: Tensor, key: Tensor) -> str:
     tokens = query.shape[0] * max(query.shape[2], key.shape[2])
     if not query.is_cuda or query.element_size() != 2 or tokens < PREPARED_TOKENS or torch.compiler.is_compiling():
         return "SDPA"
+    if torch.version.hip is not None:  # AMD GPUs answer as "cuda" too
+        return "SDPA"
     generation = torch.cuda.get_device_capability(query.device)[0]
     if generation < 9:
         return "SDPA"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .fused import has_kernels
+from .gpu_kernels import has_kernels
 from .lean import may_overwrite
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -95,9 +95,7 @@ def on_gpu(x: Tensor) -> bool:
 
 def run_on(device: torch.device) -> bool:
     """Whether a device has the kernels."""
-    if device.type != "cuda" or torch.version.hip is not None:
-        return False
-    return torch.backends.cudnn.enabled and has_kernels(device)
+    return device.type == "cuda" and torch.backends.cudnn.enabled and has_kernels(device)
 
 
 def may_fuse(x: Tensor) -> bool:

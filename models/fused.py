@@ -3,12 +3,10 @@
 On NVIDIA GPUs with Triton they are one kernel each (`fused_kernels.py`); everywhere else the plain formula here.
 """
 
-import importlib.util
-from functools import cache
-
 import torch
 from torch import Tensor, nn
 
+from .gpu_kernels import has_kernels
 from .rope import RopeTable, apply_rope
 
 LARGEST_WIDTH = 8192  # of a row that a kernel holds at once
@@ -72,9 +70,3 @@ def on_gpu(x: Tensor) -> bool:
     """Whether the kernels run on this tensor."""
     small = x.shape[-1] <= LARGEST_WIDTH and x.dtype != torch.float64
     return x.is_cuda and small and has_kernels(x.device)
-
-
-@cache
-def has_kernels(device: torch.device) -> bool:
-    """Whether Triton is there and the GPU is new enough."""
-    return importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device)[0] >= 8

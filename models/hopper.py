@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .gpu_kernels import why_no_kernels
+
 WIDTH = 64  # of a head, in VGGT and Pi3
 DTYPES = (torch.float16, torch.bfloat16)
 TRITON = ((3, 6), (3, 9))  # oldest and newest version
@@ -63,7 +65,7 @@ def why_not(device: torch.device, dtype: torch.dtype, width: int) -> str | None:
         return f"the Hopper kernel takes float16 and bfloat16, not {dtype}"
     if width != WIDTH:
         return f"the Hopper kernel takes heads of width {WIDTH}, not {width}"
-    return why_no_gluon()
+    return why_no_kernels(device) or why_no_gluon()
 
 
 @functools.cache

@@ -163,12 +163,15 @@ def test_kernels_for_a_gpu(
     def output_of(command: list[str]) -> str | None:
         if command[-1] == install.TORCH_FACTS:
             return "2.11.0+cu130 13.0 90 True cp312 NVIDIA_H100"
+        if command[-1].endswith(install.TRY_TRITON):
+            return "yes\n" if present else None
         return "" if present or command[-1].endswith("triton") else None
 
     monkeypatch.setattr(install, "output_of", output_of)
     assert install.main(["kernels"]) == 0
     shown = capsys.readouterr().out
     assert "NVIDIA H100 (sm_90)" in shown
+    assert f"runs a kernel here: {'yes' if present else 'no, it fails'}\n" in shown
     assert ("flash-attn-4[cu13]" in shown) != present
     assert ("+cu13torch2.11cxx11abiTRUE-cp312-cp312-" in shown) != present
     assert ('BLOCK_SPARSE_ATTN_CUDA_ARCHS to "90"' in shown) != present

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attention import Heads, TokenLayout, dense_attention
+from ..gpu_kernels import why_no_kernels
 from .blocks import BlockLayout, Centroids, band_order
 from .config import PRESETS, SparsityConfig, parse_layers, preset
 from .libraries import why_not_block_sparse_attn, why_not_flash4
@@ -208,10 +209,9 @@ class BlockSparse:
             return why_not_flash4(device, dtype, width, self.config.blocks(layout))
         if backend == "block-sparse-attn":
             return why_not_block_sparse_attn(device, dtype, width, self.config.blocks(layout))
-        if not self._has_triton:
-            return "Triton is not installed"
-        if device.type != "cuda":
-            return f"no Triton kernel for {device.type}"
+        reason = why_no_kernels(device)
+        if reason is not None:
+            return reason
         blocks = self.config.blocks(layout)
         if backend == "hopper":
             from .hopper import why_not as why_not_hopper

@@ -18,6 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..gpu_kernels import why_no_kernels
 from .blocks import BlockLayout, Centroids
 from .select import BlockIndex
 
@@ -25,7 +26,6 @@ HEAD_WIDTHS = (16, 32, 48, 64, 80, 96, 128)
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 PRECISIONS = ("ieee", "tf32")
 LARGEST_KEY_BLOCK = 128
-OLDEST_GPU = (8, 0)  # Ampere: bfloat16 products and asynchronous copies
 LOG2_E = math.log2(math.e)
 SHORT_TILE, SHORT_STAGES = 32, 2  # special keys and centroids of one step, and the depth of its load pipeline
 
@@ -34,8 +34,8 @@ def why_not(device: torch.device, dtype: torch.dtype, width: int, query_block: i
     """Why this kernel cannot run with such tensors and blocks, in a few words, or None if it can."""
     if device.type != ("cpu" if interpreted() else "cuda"):
         return f"no Triton kernel for {device.type}"
-    if device.type == "cuda" and capability(device) < OLDEST_GPU:
-        return "the Triton kernel needs a GPU of compute capability 8.0 or later"
+    if device.type == "cuda" and (reason := why_no_kernels(device)) is not None:
+        return reason
     if dtype not in DTYPES:
         return f"no Triton kernel for {dtype}"
     if width not in HEAD_WIDTHS:
@@ -228,12 +228,6 @@ def shared_bytes(tile: Tile, width: int, dtype: torch.dtype) -> int:
     """Shared memory of a program, about: the queries and the pipeline of keys and values."""
     width = triton.next_power_of_2(width)
     return (tile.queries + 2 * tile.stages * tile.keys) * width * dtype.itemsize
-
-
-@torch.compiler.assume_constant_result
-def capability(device: torch.device) -> tuple[int, int]:
-    """Compute capability of a GPU."""
-    return torch.cuda.get_device_capability(device)
 
 
 @torch.compiler.assume_constant_result

@@ -1,6 +1,5 @@
 """The whole operation on one backend: queries, keys and values of all tokens in, outputs and computed pairs out."""
 
-import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..attention import Heads, dense_attention
+from ..gpu_kernels import has_kernels
 from .blocks import BlockLayout, Centroids, grouped, moments, patch_tokens, special_tokens
 from .config import SparsityConfig
 from .cpu import sparse_attention_torch
@@ -118,8 +118,8 @@ def _run(problem: Problem, attend: Attend) -> tuple[Tensor, Tensor]:
 
 
 def _run_library(problem: Problem, attend: Attend) -> tuple[Tensor, Tensor]:
-    """Blocks chosen by Triton kernels where there is Triton, else by plain torch."""
-    if importlib.util.find_spec("triton") is None:
+    """Blocks chosen by Triton kernels where they can run, else by plain torch."""
+    if not has_kernels(problem.query.device):
         return _run(problem, attend)
     from .kernel import Tables
     from .pool_kernel import prepare

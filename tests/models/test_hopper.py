@@ -53,6 +53,9 @@ def test_what_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     assert "not torch.float32" in hopper.why_not(cuda, torch.float32, 64)
     assert "width 64, not 128" in hopper.why_not(cuda, torch.bfloat16, 128)
+    monkeypatch.setattr(hopper, "why_no_kernels", lambda device: "Triton cannot run here")
+    assert hopper.why_not(cuda, torch.bfloat16, 64) == "Triton cannot run here"
+    monkeypatch.setattr(hopper, "why_no_kernels", lambda device: None)
     monkeypatch.setattr(hopper, "TRITON", ((2, 0), (2, 9)))
     hopper.why_no_gluon.cache_clear()
     try:
