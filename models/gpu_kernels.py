@@ -1,16 +1,20 @@
-"""Whether Triton's kernels can run here: one question for everything that has such kernels beside a plain formula."""
+"""Whether Triton's kernels can run here and are right, for all that has kernels beside a plain formula."""
 
 import functools
 import importlib.util
 import logging
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
 OLDEST_GPU = (8, 0)  # Ampere: bfloat16 products and asynchronous copies
+TOLERANCE = 0.02  # relative; 16-bit weights and outputs are off by less than half a percent
 
 _allowed = True
+_faults: dict[tuple, str | None] = {}
 
 
 def allow_kernels(allowed: bool) -> None:
@@ -65,3 +69,32 @@ def obstacle(device: torch.device) -> str | None:
         reason,
     )
     return f"Triton cannot run here ({reason})"
+
+
+def known_fault(kernel: str, variant: tuple) -> str | None:
+    """What `fault` found, None before it was asked."""
+    return _faults.get((kernel, *variant))
+
+
+def fault(kernel: str, variant: tuple, trial: Callable[[], tuple[Tensor, Tensor]]) -> str | None:
+    """Why a variant of a kernel must not be used, None if it is right.
+
+    kernel: its name in the log. trial: gives the kernel's output for some small problem and the exact one; called once
+    in a process.
+    """
+    key = (kernel, *variant)
+    if key not in _faults:
+        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+            return "it was not tried before this graph was captured"
+        try:
+            with torch.no_grad():
+                found, exact = (x.float() for x in trial())
+                error = float((found - exact).norm() / exact.norm())
+            _faults[key] = None if error < TOLERANCE else f"it is off by {error:.1%}"
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of a compiler or driver that does not know all of this; others do the work
+            _faults[key] = f"{type(error).__name__}: {error}".splitlines()[0]
+        if _faults[key] is not None:
+            logger.warning("The %s kernel fails its check, others do its work: %s", kernel, _faults[key])
+    return _faults[key]

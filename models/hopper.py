@@ -6,16 +6,15 @@ first use of every variant compares it with the plain formula; where that fails,
 
 import functools
 import importlib
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .gpu_kernels import why_no_kernels
+from .gpu_kernels import fault, why_no_kernels
 
+NAME = "Hopper"
 WIDTH = 64  # of a head, in VGGT and Pi3
 DTYPES = (torch.float16, torch.bfloat16)
 TRITON = ((3, 6), (3, 9))  # oldest and newest version
@@ -24,9 +23,6 @@ GROUP = 64  # queries of a warp group
 MOST_PAIRS = 65_535  # sequences times heads of a launch
 LONG_KEYS = 65_536  # from which on attention over all keys is worth compiling the kernel; it is faster from 8,192 on
 ENOUGH_PROGRAMS = 84  # of 132 multiprocessors; with fewer, smaller programs of other kernels are faster
-TOLERANCE = 0.02  # relative; 16-bit weights and outputs are off by less than half a percent
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -142,34 +138,6 @@ def tiles_of(x: Tensor, rows: int) -> Any:
     return TensorDescriptor(x, list(x.shape), [*strides, 1], [1, 1, rows, WIDTH], NVMMASharedLayout(128, 16, 4))
 
 
-_faults: dict[tuple, str | None] = {}
-
-
-def known_fault(variant: tuple) -> str | None:
-    """What `fault` found, None before it was asked."""
-    return _faults.get(variant)
-
-
-def fault(variant: tuple, trial: Callable[[], tuple[Tensor, Tensor]]) -> str | None:
-    """Why a variant of the kernel must not be used, None if it is right.
-
-    trial: gives the kernel's output for some small problem and the exact one; called once in a process.
-    """
-    if variant not in _faults:
-        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-            return "it was not tried before this graph was captured"
-        try:
-            with torch.no_grad():
-                found, exact = (x.float() for x in trial())
-                error = float((found - exact).norm() / exact.norm())
-            _faults[variant] = None if error < TOLERANCE else f"it is off by {error:.1%}"
-        except Exception as error:  # of a compiler or driver that does not know all of this; others do the work
-            _faults[variant] = f"{type(error).__name__}: {error}".splitlines()[0]
-        if _faults[variant] is not None:
-            logger.warning("The Hopper kernel fails its check, other kernels do its work: %s", _faults[variant])
-    return _faults[variant]
-
-
 def fault_over_all_keys(device: torch.device, dtype: torch.dtype) -> str | None:
     """Why `attend_all_keys` must not be used, None if it is right."""
 
@@ -180,4 +148,4 @@ def fault_over_all_keys(device: torch.device, dtype: torch.dtype) -> str | None:
         exact = torch.softmax(query.float() @ key.float().mT * WIDTH**-0.5, dim=-1) @ value.float()
         return attend_all_keys(query, key, value), exact
 
-    return fault((device, dtype), trial)
+    return fault(NAME, (device, dtype), trial)

@@ -218,8 +218,11 @@ class BlockSparse:
 
             return why_not_hopper(device, dtype, width, blocks, self.config.pooled)
         from .kernel import why_not
+        from .trial import known_fault_of_triton
 
-        return why_not(device, dtype, width, blocks.query_block, blocks.key_block)
+        reason = why_not(device, dtype, width, blocks.query_block, blocks.key_block)
+        found = known_fault_of_triton(query, blocks, self.config.pooled)
+        return reason if found is None else f"the Triton kernel fails its check: {found}"
 
     def _note(self, report: str) -> None:
         if report != self._report:

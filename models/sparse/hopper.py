@@ -5,19 +5,19 @@ into the L2 cache that does not matter; longer sequences are seen in several pas
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from .. import hopper
-from ..attention import TokenLayout
-from .blocks import BlockLayout, Centroids, grouped, moments, patch_tokens
+from .. import gpu_kernels, hopper
+from .blocks import BlockLayout, Centroids
 from .kernel import Readable, Tables, block_steps, on_device
-from .pool_kernel import readable
-from .reference import sparse_attention_reference
-from .select import WIDEST_ROW, BlockIndex, lists_of
+from .select import WIDEST_ROW, BlockIndex
+from .trial import small, tried
 
 KEY_BLOCKS = (8, 16, 32, 64, 128)
 PASS_KEYS = 100_000  # of a pass; with their values 24 MiB, about half of the L2 cache
@@ -30,7 +30,7 @@ def why_not(device: torch.device, dtype: torch.dtype, width: int, blocks: BlockL
     reason = hopper.why_not(device, dtype, width)
     if reason is None and blocks.key_block not in KEY_BLOCKS:
         return f"the Hopper kernel takes key blocks of 8, 16 ... 128 tokens, not {blocks.key_block}"
-    found = hopper.known_fault(_variant(device, dtype, blocks, pooled))
+    found = gpu_kernels.known_fault(hopper.NAME, _variant(device, dtype, blocks, pooled))
     return reason if found is None else f"the Hopper kernel fails its check: {found}"
 
 
@@ -145,14 +145,12 @@ def _first_entry(
 
 
 def fault(device: torch.device, dtype: torch.dtype, blocks: BlockLayout, pooled: bool) -> str | None:
-    """Why the kernel must not be used with such blocks, None if it is right; see `hopper.fault`."""
+    """Why the kernel must not be used with such blocks, None if it is right; see `gpu_kernels.fault`."""
 
     def trial() -> tuple[Tensor, Tensor]:
-        layout = TokenLayout(2, blocks.layout.special, 17, 21)
-        small = BlockLayout(layout, blocks.query_block, blocks.key_block, framed=True, group=2)
-        return _trial(small, dtype, device, pooled)
+        return _trial(replace(small(blocks), framed=True), dtype, device, pooled)
 
-    return hopper.fault(_variant(device, dtype, blocks, pooled), trial)
+    return gpu_kernels.fault(hopper.NAME, _variant(device, dtype, blocks, pooled), trial)
 
 
 def _variant(device: torch.device, dtype: torch.dtype, blocks: BlockLayout, pooled: bool) -> tuple:
@@ -160,21 +158,4 @@ def _variant(device: torch.device, dtype: torch.dtype, blocks: BlockLayout, pool
 
 
 def _trial(blocks: BlockLayout, dtype: torch.dtype, device: torch.device, pooled: bool) -> tuple[Tensor, Tensor]:
-    """Output and exact output for random tokens and lists."""
-    random = torch.Generator(device).manual_seed(0)
-    shape = (1, blocks.layout.frames * blocks.layout.tokens_per_frame, 3, 2, hopper.WIDTH)
-    operands = torch.randn(shape, generator=random, device=device, dtype=dtype).permute(2, 0, 3, 1, 4).unbind(0)
-    lengths = blocks.key_table(device)[1]
-    sees = torch.rand((1, 2, blocks.query_blocks, blocks.key_blocks), generator=random, device=device) < 0.5
-    sees = (sees | (torch.arange(blocks.key_blocks, device=device) == 0)) & (lengths > 0)
-    index = lists_of(sees, blocks, lengths, blocks.key_blocks, 0, centroids=True)
-    keys = readable(*operands[1:], blocks)
-    centroids = None
-    if pooled:
-        cut = (blocks.segments, blocks.key_block, blocks.keys_each)
-        means, values = (grouped(moments(patch_tokens(x, blocks), *cut), lengths, blocks.group) for x in operands[1:])
-        centroids = Centroids(*(x.to(dtype) for x in (means.mean, means.variance, values.mean)))
-    out = torch.full_like(operands[0], torch.nan)
-    sparse_attention_hopper(operands[0], keys, index, blocks, centroids, out=out, passes=3)
-    exact, _ = sparse_attention_reference(*operands, index, blocks, centroids)
-    return patch_tokens(out, blocks), exact
+    return tried(partial(sparse_attention_hopper, passes=3), blocks, dtype, device, pooled)

@@ -64,20 +64,25 @@ def run_block_sparse_attn(problem: Problem) -> tuple[Tensor, Tensor]:
 
 
 def run_triton(problem: Problem) -> tuple[Tensor, Tensor]:
-    """The same by Triton kernels, which read tokens where they are and write where the projection wants them."""
-    from .kernel import sparse_attention_triton
+    """The same by Triton kernels, which read tokens where they are and write where the projection wants them.
 
+    On a GPU the one for attention is tried first; should it fail, plain torch does the work.
+    """
+    from .kernel import sparse_attention_triton
+    from .trial import fault_of_triton
+
+    if problem.query.is_cuda and fault_of_triton(problem.query, problem.blocks, problem.config.pooled) is not None:
+        return run_torch(problem)
     return _run_kernels(problem, sparse_attention_triton)
 
 
 def run_hopper(problem: Problem) -> tuple[Tensor, Tensor]:
-    """The same with the kernel for Hopper GPUs for the attention; without, should it fail its check."""
+    """The same with the kernel for Hopper GPUs for the attention; as `run_triton` does, should it fail its check."""
     from .hopper import fault, sparse_attention_hopper
-    from .kernel import sparse_attention_triton
 
     query = problem.query
     wrong = fault(query.device, query.dtype, problem.blocks, problem.config.pooled)
-    return _run_kernels(problem, sparse_attention_hopper if wrong is None else sparse_attention_triton)
+    return run_triton(problem) if wrong is not None else _run_kernels(problem, sparse_attention_hopper)
 
 
 def _run_kernels(problem: Problem, attend: Callable[..., None]) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from manyview.models import attention, hopper
+from manyview.models import attention, gpu_kernels, hopper
 from manyview.models.hopper import shape_for
 
 HERE = hopper.why_not(torch.device("cuda" if torch.cuda.is_available() else "cpu"), torch.bfloat16, 64)
@@ -18,7 +18,7 @@ on_hopper = pytest.mark.skipif(HERE is not None, reason=str(HERE))
 
 @pytest.fixture(autouse=True)
 def _no_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hopper, "_faults", {})
+    monkeypatch.setattr(gpu_kernels, "_faults", {})
 
 
 def test_programs_waste_no_places() -> None:
@@ -75,13 +75,13 @@ def test_a_wrong_kernel_is_found_once(caplog: pytest.LogCaptureFixture) -> None:
         raise RuntimeError("no such instruction\nand more")
 
     with caplog.at_level(logging.WARNING):
-        assert hopper.fault(("right",), lambda: trial(right * 1.001)) is None
-        assert hopper.fault(("right",), lambda: trial(right * 2)) is None
+        assert gpu_kernels.fault("Hopper", ("right",), lambda: trial(right * 1.001)) is None
+        assert gpu_kernels.fault("Hopper", ("right",), lambda: trial(right * 2)) is None
         assert caplog.records == [] and len(tried) == 1
         for _ in range(2):
-            assert hopper.fault(("wrong",), lambda: trial(right * 1.1)) == "it is off by 10.0%"
-            assert "off" in hopper.fault(("nan",), lambda: trial(right * torch.nan))
-            assert hopper.fault(("broken",), broken) == "RuntimeError: no such instruction"
+            assert gpu_kernels.fault("Hopper", ("wrong",), lambda: trial(right * 1.1)) == "it is off by 10.0%"
+            assert "off" in gpu_kernels.fault("Hopper", ("nan",), lambda: trial(right * torch.nan))
+            assert gpu_kernels.fault("Hopper", ("broken",), broken) == "RuntimeError: no such instruction"
     ends = ["off by 10.0%", "off by nan%", "RuntimeError: no such instruction"]
     assert len(caplog.records) == 3  # each once
     assert all(record.message.endswith(end) for record, end in zip(caplog.records, ends, strict=True))

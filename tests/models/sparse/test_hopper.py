@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from manyview.models import hopper
+from manyview.models import gpu_kernels, hopper
 from manyview.models.attention import TokenLayout
 from manyview.models.sparse import BlockIndex, BlockLayout, BlockSparse, SparsityConfig, preset
 from manyview.models.sparse.select import index_width, lists_of
@@ -55,7 +55,7 @@ def test_other_kernels_do_the_work_of_a_wrong_one(wrong: str | None, monkeypatch
 
 def test_what_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hopper, "why_not", lambda *where: None)
-    monkeypatch.setattr(hopper, "_faults", {})
+    monkeypatch.setattr(gpu_kernels, "_faults", {})
     where = torch.device("cuda"), torch.bfloat16
 
     def why_not(key_block: int) -> str | None:
@@ -76,13 +76,14 @@ def test_what_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="there the kernel itself is tried")
 def test_the_trial_passes_a_right_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hopper, "_faults", {})
+    monkeypatch.setattr(gpu_kernels, "_faults", {})
     where = torch.device("cpu"), torch.float32
     blocks = BlockLayout(TokenLayout(1, 1, 4, 4), 64, 16)
 
     def other(*given: object, out: Tensor, passes: int) -> None:
         kernel.sparse_attention_triton(*given, out=out)
 
+    monkeypatch.setattr(sparse_hopper, "small", lambda blocks: blocks)
     monkeypatch.setattr(sparse_hopper, "sparse_attention_hopper", other)
     assert sparse_hopper.fault(*where, blocks, True) is None
     monkeypatch.setattr(sparse_hopper, "sparse_attention_hopper", lambda *given, out, passes: out.fill_(1.0))
