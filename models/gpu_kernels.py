@@ -32,13 +32,17 @@ def has_kernels(device: torch.device) -> bool:
 def why_no_kernels(device: torch.device) -> str | None:
     """Why Triton's kernels cannot run on a device, in a few words, or None if they can.
 
-    The first answer for a device compiles and runs a tiny kernel: Triton may be installed and yet lack a C compiler or
-    know nothing of the GPU. Then the log says once what to do, and plain PyTorch does the work.
+    The first answer for a GPU compiles and runs a tiny kernel: Triton may be installed and yet lack a C compiler or know
+    nothing of the GPU. Then the log says once what to do, and plain PyTorch does the work.
     """
     if not _allowed:
         return "kernels are switched off"
-    if device.type != "cuda":
-        return f"no Triton kernel for {device.type}"
+    return obstacle(device) if device.type == "cuda" else f"no Triton kernel for {device.type}"
+
+
+@functools.cache
+def obstacle(device: torch.device) -> str | None:
+    """What keeps kernels from running on a GPU; None: nothing does."""
     if torch.version.hip is not None:
         return "the Triton kernels are for NVIDIA GPUs"
     if importlib.util.find_spec("triton") is None:
@@ -46,21 +50,8 @@ def why_no_kernels(device: torch.device) -> str | None:
     if torch.cuda.get_device_capability(device) < OLDEST_GPU:
         return "the Triton kernels need a GPU of compute capability 8.0 or later"
     if torch.cuda.is_current_stream_capturing():
-        return None  # a graph is captured after warm-up passes, which have asked
-    return obstacle(device)
-
-
-@functools.cache
-def obstacle(device: torch.device) -> str | None:
-    """What keeps a tiny kernel from running on a device; None: nothing does."""
-    try:
-        from .probe_kernel import doubles
-
-        reason = None if doubles(device) else "it computes wrong numbers"
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # of a compiler, a linker or a driver
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return None  # nothing can be tried now; a graph is captured after warm-up passes, which have asked
+    reason = failure(device)
     if reason is None:
         return None
     logger.warning(
@@ -69,6 +60,18 @@ def obstacle(device: torch.device) -> str | None:
         reason,
     )
     return f"Triton cannot run here ({reason})"
+
+
+def failure(device: torch.device) -> str | None:
+    """How a tiny kernel fails on a device; None if it does not."""
+    try:
+        from .probe_kernel import doubles
+
+        return None if doubles(device) else "it computes wrong numbers"
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of a compiler, a linker or a driver
+        return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def known_fault(kernel: str, variant: tuple) -> str | None:
