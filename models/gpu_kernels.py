@@ -32,8 +32,8 @@ def has_kernels(device: torch.device) -> bool:
 def why_no_kernels(device: torch.device) -> str | None:
     """Why Triton's kernels cannot run on a device, in a few words, or None if they can.
 
-    The first answer for a GPU compiles and runs a tiny kernel: Triton may be installed and yet lack a C compiler or know
-    nothing of the GPU. Then the log says once what to do, and plain PyTorch does the work.
+    The first answer for a GPU compiles and runs a tiny kernel: Triton may be installed and yet lack a C compiler or
+    know nothing of the GPU. Then the log says once what to do, and plain PyTorch does the work.
     """
     if not _allowed:
         return "kernels are switched off"
