@@ -94,7 +94,7 @@ def rotate_rows(qkv: Tensor, q_norm: nn.LayerNorm | None, k_norm: nn.LayerNorm |
             )  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["kind", "rows", "tokens", "frame"])  # the code would be the same
 def _rotate(
     qkv, weight, bias, table, kind, rows, tokens, frame, heads, eps,
     width: tl.constexpr, has_norm: tl.constexpr, has_rope: tl.constexpr,
