@@ -55,7 +55,9 @@ def test_a_process_without_words(capfd: pytest.CaptureFixture) -> None:
 def test_a_signal_ends_all(root: Path, tmp_path: Path, number: str) -> None:
     """SIGINT as Ctrl-C in a terminal, for every process of the group; SIGTERM for the one that was started."""
     code = f"import os, time; open(rf'{tmp_path}/' + str(os.getpid()), 'w'); time.sleep(60)"
-    program = f"import runpy, sys\nrunpy.run_path({str(root / '__main__.py')!r}, run_name='manyview_registration')\n"
+    program = "import runpy, signal, sys\n"
+    program += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs of a shell ignore it
+    program += f"runpy.run_path({str(root / '__main__.py')!r}, run_name='manyview_registration')\n"
     program += f"from manyview.commands._ranks import run_ranks\nrun_ranks([sys.executable, '-c', {code!r}], 2)"
     command = [sys.executable, "-c", program]
     waiting = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
