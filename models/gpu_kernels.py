@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .packages import first_line
+
 logger = logging.getLogger(__name__)
 
 OLDEST_GPU = (8, 0)  # Ampere: bfloat16 products and asynchronous copies
@@ -71,12 +73,13 @@ def failure(device: torch.device) -> str | None:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # of a compiler, a linker or a driver
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        return first_line(error)
 
 
 def known_fault(kernel: str, variant: tuple) -> str | None:
-    """What `fault` found, None before it was asked."""
-    return _faults.get((kernel, *variant))
+    """What `fault` found, as a sentence; None before it was asked, and if it found nothing."""
+    found = _faults.get((kernel, *variant))
+    return None if found is None else f"the {kernel} kernel fails its check: {found}"
 
 
 def fault(kernel: str, variant: tuple, trial: Callable[[], tuple[Tensor, Tensor]]) -> str | None:
@@ -97,7 +100,7 @@ def fault(kernel: str, variant: tuple, trial: Callable[[], tuple[Tensor, Tensor]
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # of a compiler or driver that does not know all of this; others do the work
-            _faults[key] = f"{type(error).__name__}: {error}".splitlines()[0]
+            _faults[key] = first_line(error)
         if _faults[key] is not None:
             logger.warning("The %s kernel fails its check, others do its work: %s", kernel, _faults[key])
     return _faults[key]

@@ -19,8 +19,13 @@ def missing(module: str) -> str | None:
         with quiet():
             importlib.import_module(module)
     except Exception as error:  # a compiled extension may fail in any way: the reason is reported, another path taken
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        return first_line(error)
     return None
+
+
+def first_line(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 @contextmanager

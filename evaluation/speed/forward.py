@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...models.packages import first_line
 from ...nodes.memory import is_out_of_memory
 from ..methods.method import measured
 from .contenders import Contender
@@ -239,7 +240,7 @@ def extrapolated(rows: Sequence[Row], frames: int) -> Row:
 
 def sentence(error: BaseException) -> str:
     """The first line of an error."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return first_line(error)[:300]
 
 
 def release(device: torch.device) -> None:

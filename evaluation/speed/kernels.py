@@ -14,6 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from ...models import hopper
 from ...models.attention import TokenLayout
+from ...models.packages import first_line
 from ...models.sparse import BlockIndex, BlockLayout, Centroids, libraries
 from ...models.sparse.blocks import patch_tokens
 from ...models.sparse.reference import sparse_attention_reference
@@ -140,7 +141,7 @@ def measure_kernels(
         try:
             yield row | measure_kernel(layer, kernel, keep, repeats)
         except Exception as error:  # one kernel of many: the others are still worth measuring
-            yield row | {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
+            yield row | {"error": first_line(error)[:300]}
 
 
 def measure_kernel(layer: Layer, kernel: Kernel, keep: float, repeats: int) -> dict[str, Any]:

@@ -220,9 +220,8 @@ class BlockSparse:
         from .kernel import why_not
         from .trial import known_fault_of_triton
 
-        reason = why_not(device, dtype, width, blocks.query_block, blocks.key_block)
         found = known_fault_of_triton(query, blocks, self.config.pooled)
-        return reason if found is None else f"the Triton kernel fails its check: {found}"
+        return found or why_not(device, dtype, width, blocks.query_block, blocks.key_block)
 
     def _note(self, report: str) -> None:
         if report != self._report:

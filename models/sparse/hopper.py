@@ -30,8 +30,7 @@ def why_not(device: torch.device, dtype: torch.dtype, width: int, blocks: BlockL
     reason = hopper.why_not(device, dtype, width)
     if reason is None and blocks.key_block not in KEY_BLOCKS:
         return f"the Hopper kernel takes key blocks of 8, 16 ... 128 tokens, not {blocks.key_block}"
-    found = gpu_kernels.known_fault(hopper.NAME, _variant(device, dtype, blocks, pooled))
-    return reason if found is None else f"the Hopper kernel fails its check: {found}"
+    return gpu_kernels.known_fault(hopper.NAME, _variant(device, dtype, blocks, pooled)) or reason
 
 
 @torch.no_grad()

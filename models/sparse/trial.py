@@ -30,7 +30,7 @@ def fault_of_triton(query: Tensor, blocks: BlockLayout, pooled: bool) -> str | N
 
 
 def known_fault_of_triton(query: Tensor, blocks: BlockLayout, pooled: bool) -> str | None:
-    """What `fault_of_triton` found, None before it was asked."""
+    """What `fault_of_triton` found, as a sentence; None before it was asked, and if it found nothing."""
     return known_fault(TRITON, variant(query, blocks, pooled))
 
 
