@@ -26,6 +26,18 @@ _spec.loader.exec_module(_browser)
 chromium, log, visit, serve = _browser.chromium, _browser.log, _browser.visit, _browser.serve
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fuzz-cases", type=int, default=40, help="mutated inputs for each fuzz test (a campaign takes thousands)"
+    )
+
+
+@pytest.fixture(scope="session")
+def fuzz_cases(request: pytest.FixtureRequest) -> int:
+    """How many mutated inputs each test in tests/fuzz makes."""
+    return request.config.getoption("--fuzz-cases")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""
