@@ -104,8 +104,6 @@ def photos_to_files(arguments: argparse.Namespace, folder: Path, split: bool = F
             formats, overwrite = arguments.formats, arguments.overwrite
             files = export(scene, cloud, folder, formats, **options, overwrite=overwrite, progress=progress)
     scene.timings = seconds
-    for name, reason in images.skipped:
-        print(f"{'note' if name in images.names else 'left out'}: {reason}")
     if not len(cloud):
         print("note: no point is left; lower --confidence-percentile or --confidence-threshold, or look at the masks.")
     print(f"\n{report_text(scene)}\npoints: {len(cloud):,}\n\n{len(files)} files in {folder}:")

@@ -36,6 +36,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user must be told of the loading, a sentence each: what was left out, or is used otherwise."""
+        return tuple(f"{'note' if name in self.names else 'left out'}: {reason}" for name, reason in self.skipped)
+
 
 @dataclass(frozen=True)
 class Resize:

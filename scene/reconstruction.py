@@ -52,9 +52,10 @@ class Reconstruction:
     peak_memory_bytes: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)  # what JSON can hold
     density: np.ndarray | None = None  # (layers, heads) share of pairs computed; None = all
+    notes: tuple[str, ...] = ()  # what a user must be told, a sentence each: images that were left out, and why
 
     def __post_init__(self) -> None:
-        self.names = tuple(self.names)
+        self.names, self.notes = tuple(self.names), tuple(self.notes)
         self.paths = tuple(self.paths) or (None,) * len(self.names)
         self.video_frames = tuple(self.video_frames) or (None,) * len(self.names)
         frames, height, width = self.depth.shape
@@ -143,7 +144,7 @@ class Reconstruction:
     def to_dict(self) -> dict[str, Any]:
         """Plain arrays, numbers, strings and lists: what another process can read without this class."""
         result = {item.name: getattr(self, item.name) for item in fields(self)}
-        result |= {"names": list(self.names), "video_frames": list(self.video_frames)}
+        result |= {"names": list(self.names), "video_frames": list(self.video_frames), "notes": list(self.notes)}
         result["paths"] = [None if path is None else str(path) for path in self.paths]
         return result
 
@@ -249,5 +250,5 @@ def _depth_of(world_points: Tensor, world_to_camera: Tensor) -> Tensor:
 def _of_images(image_set: ImageSet) -> dict[str, Any]:
     return {
         name: getattr(image_set, name)
-        for name in ("images", "names", "original_sizes", "scale_offset", "masks", "paths", "video_frames")
+        for name in ("images", "names", "original_sizes", "scale_offset", "masks", "paths", "video_frames", "notes")
     }

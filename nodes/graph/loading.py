@@ -10,6 +10,7 @@ from ...models.catalog import CHECKPOINTS, SUFFIXES, Checkpoint
 from .. import parameters
 from ..load_images import load_images
 from ..load_model import choose_dtype, load_model
+from ..report import notes_shown
 from ..sparsity import sparsity
 from .host import Host, Result, inside
 from .packets import image_of, views_packet
@@ -48,11 +49,10 @@ def run_load_images(
     folder = mask_folder(host, masks)
     path = source_path(host, source)
     views = load_images(path, model=loaded, masks=folder, **given(options), progress=host.progress)
-    for _, reason in views.skipped:
-        logger.warning(reason)
+    for note in views.notes:
+        logger.warning(note)
     use = torch.ones(views.images.shape[:3]) if views.masks is None else torch.from_numpy(views.masks).float()
-    lines = [*views.names, *(f"left out: {reason}" for name, reason in views.skipped if name not in views.names)]
-    ui = {"text": ["\n".join([f"{len(views)} views", *lines[len(views) :]])]}
+    ui = {"text": ["\n".join([f"{len(views)} views", *notes_shown(views.notes)])]}
     return Result((views_packet(views), image_of(views.images), use, "\n".join(views.names)), ui)
 
 

@@ -13,7 +13,7 @@ from manyview.scene.reconstruction import Reconstruction
 
 @pytest.fixture
 def images(room):
-    names = ("images", "names", "original_sizes", "scale_offset", "masks", "paths", "video_frames")
+    names = ("images", "names", "original_sizes", "scale_offset", "masks", "paths", "video_frames", "notes")
     return SimpleNamespace(**{name: getattr(room, name) for name in names})
 
 
