@@ -12,13 +12,21 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ..texts.memory import is_out_of_memory, memory_sentence
 from ._allocator import let_segments_grow
+from ._terminal import safe_output
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error becomes one sentence and an exit code (0 ok, 1 failed, 2 bad input, 130 stopped)."""
+    with safe_output():
+        return run_command(argv)
+
+
+def run_command(argv: Sequence[str] | None) -> int:
+    """What `main` does, with the terminal as it is."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv and "SPACE_ID" in os.environ:  # Hugging Face runs __main__.py without arguments, behind its own server
         argv = ["demo", "--host", "0.0.0.0"]
@@ -78,8 +86,8 @@ def is_bad_input(error: Exception) -> bool:
 def describe(error: Exception) -> str:
     """One line saying what went wrong."""
     text = " ".join(str(error).split())
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return "out of memory; use fewer images (--limit), a smaller --resolution or a smaller --frame-chunk"
+    if is_out_of_memory(error):
+        return memory_sentence(error, "use fewer images (--limit), a smaller --resolution or a smaller --frame-chunk.")
     if is_bad_input(error) or isinstance(error, ImportError | OSError):
         return text or type(error).__name__
     return f"{type(error).__name__}: {text} (run again with --debug to see where)"

@@ -18,6 +18,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ..nodes import parameters
+from ..texts.paths import is_there, named_path, pattern_of
 from ._options import NO_KERNELS, add_options, chosen
 
 
@@ -114,8 +115,7 @@ def photos_to_files(arguments: argparse.Namespace, folder: Path, split: bool = F
 def output_folder(inputs: list[str], wanted: Path | None, overwrite: bool) -> Path:
     """The folder to write to, checked before the long work begins; it is made only when there is something to write."""
     if wanted is None:
-        name = Path(inputs[0]).resolve().stem if len(inputs) == 1 and "*" not in inputs[0] else "scene"
-        first = folder = Path("output") / (name or "scene")
+        first = folder = Path("output") / result_name(inputs)
         count = 1
         while folder.is_file() or (holds_files(folder) and not overwrite):
             count += 1
@@ -124,6 +124,17 @@ def output_folder(inputs: list[str], wanted: Path | None, overwrite: bool) -> Pa
     if holds_files(wanted) and not overwrite:
         raise FileExistsError(f"the folder {wanted} is not empty; name another with --out, or add --overwrite.")
     return writable(wanted)
+
+
+def result_name(inputs: list[str]) -> str:
+    """The name of a folder as it is, of a file without its ending; "scene" for several inputs and for patterns."""
+    if len(inputs) > 1 or pattern_of(inputs[0]) is not None:
+        return "scene"
+    path = named_path(inputs[0])
+    if not is_there(path):
+        return "scene"  # what is missing is told when it is looked for
+    path = path.resolve()
+    return (path.name if path.is_dir() else path.stem) or "scene"
 
 
 def writable(folder: Path) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..texts.memory import is_out_of_memory, memory_sentence
 from ..workflows.problem import Cancelled
 from . import views
 from .jobs import Job, Jobs
@@ -68,7 +69,9 @@ async def result_of(jobs: Jobs, job: Job) -> object:
 
 def sentence(error: BaseException) -> str:
     """What to tell a visitor of an error; what is not meant for people is logged and told as such."""
-    if isinstance(error, ValueError | OSError | ImportError | MemoryError) and str(error).strip():
+    if is_out_of_memory(error):
+        return memory_sentence(error, "use fewer photos, a smaller resolution or a smaller model.")
+    if isinstance(error, ValueError | OSError | ImportError) and str(error).strip():
         return str(error)
     logger.error("unexpected error in the demo", exc_info=error)
     return f"Something went wrong that should not ({type(error).__name__}); the program's output says more."

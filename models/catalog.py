@@ -4,6 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..texts.paths import is_there, named_path
+from ..texts.shown import shortened
+
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -94,7 +97,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
 def default_folder() -> Path:
     """Where hand-placed weights are looked for: $MANYVIEW_MODELS, else .cache/manyview/models in the home folder."""
     chosen = os.getenv("MANYVIEW_MODELS")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "manyview" / "models"
+    return named_path(chosen) if chosen else Path.home() / ".cache" / "manyview" / "models"
 
 
 def find_checkpoint(checkpoint: Checkpoint, folder: str | os.PathLike | None = None) -> Path | None:
@@ -107,11 +110,12 @@ def find_checkpoint(checkpoint: Checkpoint, folder: str | os.PathLike | None = N
 
 def checkpoint_file(path: str | os.PathLike, preferred: str = "model.safetensors") -> Path:
     """The weights a user points to: the file itself, or the one file of weights in a folder."""
-    path = Path(path).expanduser()
-    if path.is_file():
+    path = named_path(path)
+    if is_there(path) and path.is_file():
         return path
-    if not path.is_dir():
-        raise FileNotFoundError(f"There is no file or folder {path}; give a checkpoint's path or one of {_names()}.")
+    if not (is_there(path) and path.is_dir()):
+        given = shortened(str(path))
+        raise FileNotFoundError(f"There is no file or folder {given}; give a checkpoint's path or one of {_names()}.")
     if (path / preferred).is_file():
         return path / preferred
     found = sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES and entry.is_file())
@@ -130,7 +134,7 @@ def missing_message(checkpoint: Checkpoint, folder: str | os.PathLike | None, re
             f"The weights {checkpoint.name!r} should lie at {_bundled_path(checkpoint)}, where they come with this "
             "package; clone or install it again."
         )
-    target = Path(folder).expanduser() if folder is not None else default_folder()
+    target = named_path(folder) if folder is not None else default_folder()
     size = f" ({checkpoint.size_bytes / 1e9:.2f} GB)" if checkpoint.size_bytes else ""
     return (
         f"The weights {checkpoint.name!r} cannot be used: {reason}. "
@@ -142,7 +146,7 @@ def missing_message(checkpoint: Checkpoint, folder: str | os.PathLike | None, re
 def _candidates(checkpoint: Checkpoint, folder: str | os.PathLike | None) -> list[Path]:
     if checkpoint.repo is None:
         return [_bundled_path(checkpoint)]
-    given = [] if folder is None else [Path(folder).expanduser()]
+    given = [] if folder is None else [named_path(folder)]
     candidates = []
     for base in (*given, default_folder()):
         candidates.append(base / checkpoint.name / checkpoint.filename)

@@ -177,7 +177,7 @@ def _locate(
 
         path = download_checkpoint(checkpoint, folder, progress)
     if path is None:
-        reason = "they are not on this computer and downloading was not asked for"
+        reason = "they are not on this computer, and no download was asked for (--download, in Python download=True)"
         raise FileNotFoundError(missing_message(checkpoint, folder, reason))
     return checkpoint, path
 

@@ -9,6 +9,7 @@ import logging
 import os
 from pathlib import Path
 
+from ..texts.paths import named_path
 from .catalog import Checkpoint, missing_message
 from .progress import Progress
 
@@ -33,7 +34,7 @@ def download_checkpoint(
         raise ImportError("Downloading weights needs huggingface_hub: pip install huggingface_hub") from error
 
     logger.warning(checkpoint.notice)
-    options = {} if folder is None else {"local_dir": Path(folder).expanduser() / checkpoint.name}
+    options = {} if folder is None else {"local_dir": named_path(folder) / checkpoint.name}
     if progress is not None:
         options["tqdm_class"] = _progress_bar(progress, f"download {checkpoint.name}")
     try:

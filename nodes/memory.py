@@ -17,6 +17,7 @@ from ..models import convolutions
 from ..models.checkpoints import LoadedModel
 from ..models.lean import TOKENS_AT_ONCE
 from ..models.sparse.select import INDEX_LIMIT_BYTES, INDEX_LIMIT_PER_TOKEN
+from ..texts.memory import OURS, is_out_of_memory
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -215,19 +216,11 @@ def _scaled(pixels: int, factor: float, patch: int) -> int:
     return max(patch, round(pixels * factor / patch) * patch)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on a GPU, an Apple chip or a processor."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "not enough memory" in text)
-
-
 def out_of_memory_message(model: LoadedModel, load: Load, free_bytes: int | None) -> str:
     """What to tell somebody whose run did not fit: what was needed, what was there, and settings that would fit."""
     needed = activation_bytes(model, load)
     views = f"{load.frames} views of {load.width} x {load.height} pixels"
-    text = f"Out of memory: {views} need about {gib(needed)} beside the model"
+    text = f"{OURS}{views} need about {gib(needed)} beside the model"
     if free_bytes is None:
         return f"{text}. Use fewer views (limit), a smaller resolution, or frame_chunk 1."
     budget = usable(min(free_bytes, needed))  # it did not fit, whatever the estimate says

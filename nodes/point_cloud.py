@@ -1,11 +1,10 @@
 """Which points of a reconstruction are kept, and how many."""
 
-import re
-
 from ..models.progress import Progress
 from ..scene import pointcloud
 from ..scene.pointcloud import PointCloud
 from ..scene.reconstruction import Reconstruction
+from ..texts.ranges import parse_ranges
 
 
 def point_cloud(
@@ -42,13 +41,4 @@ def parse_frames(text: str | None) -> list[int] | None:
     """Numbers of a list such as "0, 3, 5-9"; None, all frames, for nothing."""
     if text is None or not text.strip():
         return None
-    frames: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        if match is None:
-            raise ValueError(f"frames must be numbers and ranges such as 0,3,5-9, got {text!r}.")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise ValueError(f"frames has the range {part.strip()}, which ends before it begins; turn it round.")
-        frames.extend(range(first, last + 1))
-    return frames
+    return parse_ranges(text, "Frames", "0,3,5-9")

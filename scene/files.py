@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..texts.paths import PathLike, is_there, named_path, pattern_of
+from ..texts.shown import shortened
 from .picture import RAW_SUFFIXES, read_time
 
 # HEIC and raw photos are listed although they cannot be read: a sentence about them helps, silence does not.
@@ -17,7 +19,6 @@ IMAGE_SUFFIXES = COMMON_SUFFIXES | RARE_SUFFIXES | RAW_SUFFIXES | {".heic", ".he
 VIDEO_SUFFIXES = frozenset({".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"})
 VIDEO_SUFFIXES |= {".ogv", ".ts", ".webm", ".wmv"}
 ORDERS = ("name", "time")
-PathLike = str | os.PathLike[str]
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -100,7 +101,7 @@ def check_choice(start: int, every: int, limit: int | None, selection: str) -> N
 
 def find_masks(folder: PathLike, names: Sequence[str]) -> list[Path | None]:
     """For each image name the mask file of that name, with any ending or one added: a.png or a.jpg.png for a.jpg."""
-    folder = Path(folder).expanduser()
+    folder = named_path(folder)
     if not folder.is_dir():
         raise ValueError(f"The folder of masks {folder} does not exist.")
     files = {path.name.casefold(): path for path in reversed(_pictures_in(folder))}
@@ -118,28 +119,26 @@ def _find_one(source: PathLike) -> list[Path]:
         raise ValueError("No input was given: name a folder of images, a file, a glob or a video.")
     if re.match(r"[a-z]{2,}://", text):
         raise ValueError(f"{text} is a web address: download it first and give the file or folder.")
-    path = Path(text).expanduser()
-    if path.is_dir():
-        return _pictures_in(path) or _explain_empty(path)
-    if path.exists():
-        return [path]
-    if glob.has_magic(text):
-        return _find_glob(str(path))
-    raise ValueError(f"{path} does not exist: check the path.")
+    path = named_path(text)
+    if is_there(path):
+        return [path] if not path.is_dir() else _pictures_in(path) or _explain_empty(path)
+    if (pattern := pattern_of(path)) is not None:
+        return _find_glob(pattern, text)
+    raise ValueError(f"{shortened(str(path))} does not exist: check the path.")
 
 
 def _find_listed(source: PathLike) -> list[Path]:
     """As _find_one, but a missing file is kept, to be reported with the others."""
-    path = Path(source).expanduser()
-    return _find_one(source) if path.is_dir() or (not path.exists() and glob.has_magic(str(path))) else [path]
+    path = named_path(source)
+    return _find_one(source) if pattern_of(path) is not None or (is_there(path) and path.is_dir()) else [path]
 
 
-def _find_glob(pattern: str) -> list[Path]:
+def _find_glob(pattern: str, given: str) -> list[Path]:
     matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
     files = [path for path in matches if path.is_file() and not path.name.startswith(".")]
     pictures = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES] or files
     if not pictures:
-        raise ValueError(f"No file matches {pattern}.")
+        raise ValueError(f"No file matches {given}.")
     return sorted(pictures, key=lambda path: natural_key(path.as_posix()))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("commands", "demo", "evaluation", "models", "nodes", "scene", "training", "workflows")
+PACKAGES = ("commands", "demo", "evaluation", "models", "nodes", "scene", "texts", "training", "workflows")
 LEFT_OUT = (".*", "output", "__pycache__", "tests")
 
 # What ComfyUI's loader does with a custom node folder, after putting its own folder first on the path.

@@ -45,7 +45,7 @@ def test_print_only_in_programs(root: Path, sources: list[Path]) -> None:
 
 def test_relative_imports_only(root: Path, sources: list[Path]) -> None:
     # Inside ComfyUI the package has another name, and names such as `nodes` belong to ComfyUI.
-    ours = {"manyview", "commands", "demo", "evaluation", "models", "nodes", "scene", "training", "workflows"}
+    ours = {"manyview", "commands", "demo", "evaluation", "models", "nodes", "scene", "texts", "training", "workflows"}
     for file in python_files(root, sources):
         if file.name == "__main__.py" or file.relative_to(root).parts[0] == "benchmarks":  # programs of their own
             continue

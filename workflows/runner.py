@@ -10,6 +10,7 @@ from typing import Any
 
 from ..nodes.graph.host import Host, Result
 from ..nodes.graph.table import NODES
+from ..texts.memory import is_out_of_memory, memory_sentence
 from . import limits
 from .api_form import write_api_form
 from .check import check, order
@@ -186,6 +187,8 @@ class failures_named:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, Exception) and not isinstance(error, Cancelled):
             text = " ".join(str(error).split())
-            if not text or not isinstance(error, ValueError | OSError | ImportError | RuntimeError):
+            if is_out_of_memory(error):
+                text = memory_sentence(error, "use fewer views, a smaller resolution or a smaller model.")
+            elif not text or not isinstance(error, ValueError | OSError | ImportError | RuntimeError):
                 text = f"{type(error).__name__} {text}".strip()
             raise WorkflowError(f"{self.said}: {text}") from error

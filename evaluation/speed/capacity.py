@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from ...nodes.memory import gib, is_out_of_memory, largest_that, usable
+from ...nodes.memory import gib, largest_that, usable
+from ...texts.memory import is_out_of_memory
 from .contenders import Contender
 from .forward import noise, release
 

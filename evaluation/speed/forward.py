@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...models.packages import first_line
-from ...nodes.memory import is_out_of_memory
+from ...texts.memory import is_out_of_memory
 from ..methods.method import measured
 from .contenders import Contender
 from .part_clock import part_clock

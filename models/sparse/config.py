@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from ...texts.ranges import parse_ranges
 from ..attention import TokenLayout
 from .blocks import ORDERS, BlockLayout
 
@@ -188,14 +189,9 @@ def preset(name: str) -> SparsityConfig:
 
 def parse_layers(text: str, count: int | None = None) -> frozenset[int]:
     """ "0,1,20-23" -> those numbers; with `count`, a layer that the model lacks is refused."""
-    layers: set[int] = set()
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        ends = [end.strip() for end in part.split("-")]
-        if len(ends) > 2 or not all(end.isascii() and end.isdigit() for end in ends) or int(ends[0]) > int(ends[-1]):
-            raise ValueError(f"Layers are numbers and ranges such as '0,1,20-23', got {part!r} in {text!r}.")
-        layers.update(range(int(ends[0]), int(ends[-1]) + 1))
-    if count is not None and layers and max(layers) >= count:
-        raise ValueError(f"Layer {max(layers)} does not exist: the model has global layers 0 to {count - 1}.")
+    layers = parse_ranges(text, "Layers")
+    if count is not None and layers and layers[-1] >= count:
+        raise ValueError(f"Layer {layers[-1]} does not exist: the model has global layers 0 to {count - 1}.")
     return frozenset(layers)
 
 

@@ -12,8 +12,9 @@ from ...scene.files import choose
 from ...scene.images import ImageSet, take_views
 from ...scene.preview import depth_maps
 from ...scene.reconstruction import Reconstruction
+from ...texts.memory import is_out_of_memory
 from ..load_images import collect_images
-from ..memory import activation_bytes, is_out_of_memory, out_of_memory_message
+from ..memory import activation_bytes, out_of_memory_message
 from ..point_cloud import point_cloud
 from ..reconstruct import load_of, reconstruct
 from ..report import report_text

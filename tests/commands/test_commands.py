@@ -1,5 +1,7 @@
 """The command line as a whole: help, errors, exit codes."""
 
+import io
+import logging
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ import pytest
 
 from manyview import commands
 from manyview.commands import reconstruct
+from manyview.commands._terminal import SafeStream
 
 
 def test_help_imports_no_torch(root: Path) -> None:
@@ -56,7 +59,7 @@ def test_usage_error(capsys: pytest.CaptureFixture) -> None:
         (ValueError("two\nlines"), 2, "error: two lines"),
         (FileNotFoundError("no such folder"), 2, "no such folder"),
         (ImportError("needs x: pip install x"), 1, "error: needs x: pip install x"),
-        (MemoryError(), 1, "out of memory; use fewer images"),
+        (MemoryError(), 1, "Out of memory: use fewer images"),
         (RuntimeError("odd"), 1, "RuntimeError: odd (run again with --debug"),
         (KeyboardInterrupt(), 130, "Stopped"),
     ],
@@ -100,3 +103,30 @@ def test_a_space_starts_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "somebody/manyview")
     monkeypatch.setattr(demo, "run", lambda arguments: asked.append((arguments.command, arguments.host)))
     assert commands.main([]) == 0 and asked == [("demo", "0.0.0.0")]
+
+
+def test_names_cannot_control_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(arguments: object) -> None:
+        print("left out: \x1b[2Jphoto.jpg")
+        logging.getLogger("manyview").warning("\x1b]0;title\x07 was skipped")
+
+    monkeypatch.setattr(commands.run, "run", run)
+    before = sys.stdout
+    assert commands.main(["run", "x"]) == 0 and sys.stdout is before
+    shown = capsys.readouterr()
+    assert shown.out == "left out: \\x1b[2Jphoto.jpg\n"
+    assert commands.main(["reconstruct", f"{tmp_path}/\x1bc.jpg"]) == commands.BAD_INPUT
+    assert "\\x1bc.jpg does not exist" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        commands.main(["reconstruct", "x", "--limit", "\x1b[31m"])
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_names_that_a_code_page_lacks_are_printed_with_escapes() -> None:
+    raw = io.BytesIO()
+    stream = SafeStream(io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    print("caf\u00e9 \udcff", file=stream)
+    assert raw.getvalue().split() == [b"caf\\xe9", b"\\udcff"]
+    assert stream.encoding == "ascii"

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from manyview import commands
+from manyview.commands.reconstruct import output_folder
 from manyview.scene.export import npz
+from manyview.scene.files import find_files
 
 
 def run(*words: str | Path) -> int:
@@ -120,3 +122,33 @@ def test_ctrl_c_leaves_no_half_file(root: Path, tiny_model: Path, photos: Path, 
     assert "Stopped" in errors and "Traceback" not in errors
     assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
     assert not (out / "preview").exists()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "name"),
+    [
+        (["scan.v1"], "scan.v1"),
+        (["scan.v1/"], "scan.v1"),
+        (["scan.v2"], "scan.v2"),
+        (["scan.v1/a.b.jpg"], "a.b"),
+        (["scan.v1/?.jpg"], "scene"),
+        (["scan.v*/a.b.jpg"], "scene"),
+        (["[2024] trip"], "[2024] trip"),
+        (["[2024] trip/*.jpg"], "scene"),
+        (["[2024] trip/a.jpg"], "a"),
+        (["~backup"], "~backup"),
+        (["scan.v1", "scan.v2"], "scene"),
+    ],
+)
+def test_results_are_named_after_the_input(
+    inputs: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("scan.v1/a.b.jpg", "scan.v1/b.jpg", "scan.v2/a.jpg", "[2024] trip/a.jpg", "~backup/a.jpg"):
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).touch()
+    assert output_folder(inputs, None, False) == Path("output") / name
+    assert all(path.exists() for path in find_files(inputs if len(inputs) > 1 else inputs[0]))
+    (Path("output") / name).mkdir(parents=True)
+    (Path("output") / name / "scene.npz").touch()
+    assert output_folder(inputs, None, False) == Path("output") / f"{name}-2"

@@ -294,7 +294,7 @@ def test_missing_file_names_address_file_and_folder(tmp_path: Path, monkeypatch:
     with pytest.raises(FileNotFoundError) as caught:
         load_model("vggt-1b")
     message = str(caught.value)
-    assert "downloading was not asked for" in message
+    assert "no download was asked for (--download" in message
     assert (
         f"https://huggingface.co/facebook/VGGT-1B/resolve/{CHECKPOINTS['vggt-1b'].revision}/model.safetensors"
         in message

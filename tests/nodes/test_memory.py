@@ -14,7 +14,6 @@ from manyview.nodes.memory import (
     Load,
     activation_bytes,
     fitted,
-    is_out_of_memory,
     largest_side,
     most_frames,
     out_of_memory_message,
@@ -107,21 +106,6 @@ def test_estimate_is_near_what_the_public_models_hold(root: Path, family: str, d
         load = Load(6, 280, 378, chunk, sparse=False, offload=False)
         held = counting["counted"](model, load)  # without what a GPU's convolutions need
         assert 0.98 * held < activation_bytes(model, load) < 1.4 * held
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory."), True),
-        (MemoryError(), True),
-        (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"), True),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes."), True),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
-        (ValueError("out of memory"), False),
-    ],
-)
-def test_out_of_memory_is_told_from_other_errors(error: BaseException, expected: bool) -> None:
-    assert is_out_of_memory(error) is expected
 
 
 def test_message_names_settings_that_fit(model) -> None:

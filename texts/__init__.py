@@ -1,0 +1,1 @@
+"""What people and files write, made safe to use: ranges, paths, JSON, and names that are shown in a terminal."""
