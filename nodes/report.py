@@ -1,16 +1,15 @@
-"""What was done and what it cost, in a few lines."""
+"""What was done, what it cost, and how far it can be trusted, in a few lines."""
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from ..scene.reconstruction import Reconstruction
+from ..scene.verdict import verdict
 
 NOTES_SHOWN = 20
 
 
 def report_text(scene: Reconstruction) -> str:
-    """Frames, tokens, seconds of each stage, peak memory and confidence, a line each; then what was left out."""
+    """Frames, tokens, seconds of each stage, peak memory, the verdict, and what was left out, a line each."""
     height, width = scene.image_size
     frames = "1 frame" if len(scene) == 1 else f"{len(scene)} frames"
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in scene.timings.items())
@@ -21,10 +20,17 @@ def report_text(scene: Reconstruction) -> str:
             f"model {scene.model}, {scene.settings['precision']} on {scene.settings['device']}",
             f"seconds: {seconds}; together {sum(scene.timings.values()):.1f}",
             f"peak memory: {scene.peak_memory_bytes / 2**30:.2f} GiB",
-            f"confidence: {np.median(scene.confidence):.2g} for the median pixel (0: a guess, 1: sure)",
+            verdict_text(scene),
             *notes_shown(scene.notes),
         )
     )
+
+
+def verdict_text(scene: Reconstruction) -> str:
+    """The verdict with its numbers and what to do, in two lines."""
+    found = verdict(scene)
+    advice = f" {found.advice}" if found.advice else ""
+    return f"{found.numbers}\nverdict: {found.level}: {found.meaning}.{advice}"
 
 
 def notes_shown(notes: Sequence[str]) -> list[str]:

@@ -14,6 +14,8 @@ from .export.depth import unique_stems
 from .pointcloud import PointCloud
 from .reconstruction import Reconstruction
 from .render import overview, render_cloud
+from .soundness import sound_with_cloud
+from .verdict import confidence_of_views, verdict
 
 # From low to high, even in lightness: far or doubtful is dark, near or trusted is light.
 DEPTH_STOPS = (
@@ -101,11 +103,14 @@ def contact_sheet(
 def frames_sheet(
     reconstruction: Reconstruction, *, most: int = 24, columns: int = 6, tile_width: int = 224
 ) -> np.ndarray:
-    """Image, depth and confidence of the frames below each other; of more than `most` frames an even choice."""
+    """Image, depth and confidence rank of the frames below each other; of more than `most` frames an even choice.
+
+    A label has the frame's number, its confidence (0: a guess, 1: sure) and its name; below them stands the verdict.
+    """
     count = len(reconstruction)
     chosen = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
     low, high = _log_depth_range(reconstruction)
-    ranks = reconstruction.confidence_rank()
+    ranks, confidence = reconstruction.confidence_rank(), confidence_of_views(reconstruction)
     bands = []
     for start in range(0, len(chosen), columns):
         part = chosen[start : start + columns]
@@ -114,13 +119,12 @@ def frames_sheet(
             [_depth_picture(reconstruction, frame, low, high) for frame in part],
             [_confidence_picture(reconstruction, frame, ranks[frame]) for frame in part],
         ]
-        sheet = contact_sheet(
-            rows, [f"{frame}: {reconstruction.names[frame]}" for frame in part], tile_width=tile_width
-        )
+        labels = [f"{frame}: {confidence[frame]:.2f} {reconstruction.names[frame]}" for frame in part]
+        sheet = contact_sheet(rows, labels, tile_width=tile_width)
         bands.append(sheet)
     width = max(band.shape[1] for band in bands)
     padded = [np.pad(band, ((0, 0), (0, width - band.shape[1]), (0, 0)), constant_values=PAPER[0]) for band in bands]
-    return np.concatenate(padded)
+    return np.concatenate((*padded, _verdict_line(reconstruction, width)))
 
 
 def write_previews(
@@ -138,6 +142,7 @@ def write_previews(
     With `maps` also depth/NAME.png and confidence/NAME.png of every frame. Returns all files.
     """
     folder = Path(folder)
+    reconstruction, cloud = sound_with_cloud(reconstruction, cloud)
     from_top = overview(cloud, reconstruction, size=size, azimuth_degrees=0, elevation_degrees=85)
     pictures: dict[str, Callable[[], np.ndarray]] = {
         "cloud.png": lambda: render_cloud(cloud, reconstruction, size=size),
@@ -159,6 +164,16 @@ def write_previews(
             if progress is not None:
                 progress("previews", done, len(pictures))
     return [folder / name for name in pictures]
+
+
+def _verdict_line(reconstruction: Reconstruction, width: int) -> np.ndarray:
+    """The verdict as a band of text (LABEL_PX, width, 3)."""
+    found = verdict(reconstruction)
+    band = Image.new("RGB", (width, LABEL_PX), PAPER)
+    draw, font = ImageDraw.Draw(band), ImageFont.load_default()
+    text = f"verdict: {found.level}; {found.numbers}; colours: rank within the scene"
+    draw.text((6, 2), _fitting(text, width - 12, draw, font), INK, font)
+    return np.asarray(band)
 
 
 def write_picture(picture: np.ndarray, path: PathLike, overwrite: bool = False) -> None:

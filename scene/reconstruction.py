@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from . import geometry
+from .soundness import sound, sound_camera
 
 if TYPE_CHECKING:
     from ..models.pi3 import Pi3Output
@@ -30,6 +31,7 @@ class Reconstruction:
     where the image's corner is the origin (pi3, COLMAP), 0.0 for VGGT, whose published unprojection counts from 0
     with the principal point at W/2. What we export says where the corner is and allows for the difference.
     `scale_offset` maps to the original image: x_original = sx * x_model + ox, both measured from the image's corner.
+    Where the network gave numbers that are not finite, those pixels or whole views are left out (soundness.py).
     """
 
     images: np.ndarray  # (N, H, W, 3) uint8
@@ -53,11 +55,13 @@ class Reconstruction:
     settings: dict[str, Any] = field(default_factory=dict)  # what JSON can hold
     density: np.ndarray | None = None  # (layers, heads) share of pairs computed; None = all
     notes: tuple[str, ...] = ()  # what a user must be told, a sentence each: images that were left out, and why
+    left_out: tuple[int, ...] = ()  # places, among the images that the network got, of views that are not here
 
     def __post_init__(self) -> None:
-        self.names, self.notes = tuple(self.names), tuple(self.notes)
+        self.names = tuple(self.names)
         self.paths = tuple(self.paths) or (None,) * len(self.names)
         self.video_frames = tuple(self.video_frames) or (None,) * len(self.names)
+        self.notes, self.left_out = tuple(self.notes), tuple(self.left_out)
         frames, height, width = self.depth.shape
         expected = {
             "images": (frames, height, width, 3),
@@ -113,9 +117,10 @@ class Reconstruction:
         return points.float().numpy()
 
     def usable(self, frame: int, use_masks: bool = True) -> np.ndarray:
-        """True (H, W) where a pixel has a positive, finite depth and its mask says so."""
+        """True (H, W) where a pixel has a positive, finite depth, a finite confidence, and its mask says so."""
         depth = self.depth[frame]
-        usable = np.isfinite(depth) & (depth > 0)
+        usable = np.isfinite(depth) & (depth > 0) & np.isfinite(self.confidence[frame])
+        usable &= sound_camera(self.world_to_camera[frame], self.intrinsics[frame])
         return usable & self.masks[frame] if use_masks and self.masks is not None else usable
 
     def confidence_rank(self) -> np.ndarray:
@@ -130,32 +135,34 @@ class Reconstruction:
         ranks = (middle / max(values.size - 1, 1)).astype(np.float32)
         return np.stack([np.interp(frame, levels, ranks).astype(np.float32) for frame in self.confidence])
 
+    def corner_intrinsics(self) -> np.ndarray:
+        """Intrinsics (N, 3, 3) float64 in model pixels, measured from the image's corner: its first centre is 0.5."""
+        result = self.intrinsics.copy()
+        result[:, :2, 2] += 0.5 - self.pixel_center
+        return result
+
     def original_intrinsics(self) -> np.ndarray:
         """Intrinsics (N, 3, 3) float64 in pixels of the original images, measured from the image's corner."""
-        sx, sy, ox, oy = self.scale_offset.T
-        result = self.intrinsics.copy()
-        result[:, 0, 0] *= sx
-        result[:, 1, 1] *= sy
-        result[:, 0, 1] *= sx
-        result[:, 0, 2] = (result[:, 0, 2] + 0.5 - self.pixel_center) * sx + ox
-        result[:, 1, 2] = (result[:, 1, 2] + 0.5 - self.pixel_center) * sy + oy
+        result = self.corner_intrinsics()
+        result[:, :2] *= self.scale_offset[:, :2, None]
+        result[:, :2, 2] += self.scale_offset[:, 2:]
         return result
 
     def to_dict(self) -> dict[str, Any]:
         """Plain arrays, numbers, strings and lists: what another process can read without this class."""
         result = {item.name: getattr(self, item.name) for item in fields(self)}
-        result |= {"names": list(self.names), "video_frames": list(self.video_frames), "notes": list(self.notes)}
+        result |= {name: list(result[name]) for name in ("names", "video_frames", "notes", "left_out")}
         result["paths"] = [None if path is None else str(path) for path in self.paths]
         return result
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Reconstruction:
-        """The reconstruction that `to_dict` described."""
+        """The reconstruction that `to_dict` described, without what is not finite."""
         unknown = set(values) - {item.name for item in fields(cls)}
         if unknown:
             raise ValueError(f"Not fields of a reconstruction: {', '.join(sorted(unknown))}; remove them.")
         paths = tuple(None if path is None else Path(path) for path in values.get("paths", ()))
-        return cls(**{**values, "paths": paths})
+        return sound(cls(**{**values, "paths": paths}))
 
     @classmethod
     def from_vggt(
@@ -187,7 +194,7 @@ class Reconstruction:
             named = (output.tracks[-1], output.track_visibility, output.track_confidence)
             names = ("positions", "visibility", "confidence")
             tracks = {name: _single(value).float().numpy() for name, value in zip(names, named, strict=True)}
-        return cls(
+        result = cls(
             depth=depth.numpy(),
             confidence=(1 - 1 / _single(raw).float()).numpy(),
             world_to_camera=world_to_camera.numpy(),
@@ -200,6 +207,7 @@ class Reconstruction:
             **_of_images(image_set),
             **details,
         )
+        return sound(result)
 
     @classmethod
     def from_pi3(
@@ -209,9 +217,10 @@ class Reconstruction:
         _check_batch(output.local_points.shape[0])
         local_points = _single(output.local_points).float()
         confidence = _single(output.confidence_logits).float().sigmoid()
-        weights = confidence if image_set.masks is None else confidence * torch.from_numpy(image_set.masks)
+        weights = confidence.nan_to_num(0.0)
+        weights = weights if image_set.masks is None else weights * torch.from_numpy(image_set.masks)
         world_to_camera = geometry.invert_pose(_single(output.camera_to_world).double())[:, :3]
-        return cls(
+        result = cls(
             depth=local_points[..., 2].contiguous().numpy(),
             confidence=confidence.numpy(),
             world_to_camera=world_to_camera.contiguous().numpy(),
@@ -224,6 +233,7 @@ class Reconstruction:
             **_of_images(image_set),
             **details,
         )
+        return sound(result)
 
     def _check_source(self, source: str) -> str:
         if source not in POINT_SOURCES:

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...scene.export.axes import pose_to_y_up, to_y_up
+from ...scene.export.axes import field_of_view, pose_to_y_up, to_y_up
 from ...scene.geometry import rotation_to_quaternion
 from ...scene.pointcloud import PointCloud
 from ...scene.reconstruction import Reconstruction
+from ...scene.verdict import confidence_of_views, verdict
 from ..point_cloud import point_cloud
 from .host import Host, Result
 from .packets import points_of, scene_of
@@ -30,10 +31,11 @@ def run_cameras(host: Host, *, scene: dict, points: dict | None = None, frame: i
 
 def camera_text(scene: Reconstruction) -> str:
     """All cameras as JSON: poses in OpenCV axes, intrinsics in pixels of the original images, from the corner."""
-    intrinsics = scene.original_intrinsics()
+    intrinsics, confidence = scene.original_intrinsics(), confidence_of_views(scene)
     views = [
         {
             "name": name,
+            "confidence": round(confidence[frame], 4),
             "width": int(width),
             "height": int(height),
             "world_to_camera": scene.world_to_camera[frame].tolist(),
@@ -42,7 +44,8 @@ def camera_text(scene: Reconstruction) -> str:
         }
         for frame, (name, (width, height)) in enumerate(zip(scene.names, scene.original_sizes, strict=True))
     ]
-    return json.dumps({"axes": "OpenCV: x right, y down, z forward", "views": views}, indent=1)
+    about = {"axes": "OpenCV: x right, y down, z forward", "verdict": verdict(scene).to_dict()}
+    return json.dumps({**about, "views": views}, indent=1)
 
 
 def camera_matrices(scene: Reconstruction) -> tuple[Tensor, Tensor]:
@@ -52,9 +55,7 @@ def camera_matrices(scene: Reconstruction) -> tuple[Tensor, Tensor]:
     """
     poses = np.tile(np.eye(4), (len(scene), 1, 1))
     poses[:, :3] = scene.world_to_camera
-    intrinsics = scene.intrinsics.copy()
-    intrinsics[:, :2, 2] += 0.5 - scene.pixel_center
-    return torch.from_numpy(poses).float(), torch.from_numpy(intrinsics).float()
+    return torch.from_numpy(poses).float(), torch.from_numpy(scene.corner_intrinsics()).float()
 
 
 def viewer_camera(scene: Reconstruction, frame: int, shown: PointCloud | None = None) -> dict[str, Any]:
@@ -68,14 +69,13 @@ def viewer_camera(scene: Reconstruction, frame: int, shown: PointCloud | None = 
     position = (pose[:3, 3] - center) / radius
     ahead = -pose[:3, 2]
     distance = float(np.median(scene.depth[frame][scene.usable(frame)])) / radius if scene.usable(frame).any() else 1.0
-    height, width = scene.image_size
-    fov = 2 * np.degrees(np.arctan(0.5 * height / scene.intrinsics[frame, 1, 1]))
+    aspect, vertical = field_of_view(scene.intrinsics[frame], scene.image_size)
     return {
         "position": _xyz(position),
         "target": _xyz(position + distance * ahead),
         "quaternion": dict(zip("xyzw", rotation_to_quaternion(torch.from_numpy(pose[:3, :3])).tolist(), strict=True)),
-        "fov": float(fov),
-        "aspect": width / height,
+        "fov": float(np.degrees(vertical)),
+        "aspect": aspect,
         "zoom": 1,
         "cameraType": "perspective",
         "near": max(1e-3 * distance, 1e-6),

@@ -16,6 +16,7 @@ from ...models.progress import Progress
 from ..geometry import rotation_to_quaternion
 from ..pointcloud import PointCloud
 from ..reconstruction import Reconstruction
+from ..soundness import sound_with_cloud
 from .atomic import PathLike, new_folder
 from .colmap_images import FileImages, place_images
 from .observations import Observations, observe
@@ -47,7 +48,7 @@ def write_colmap(
 
     copy_images: puts the original files next to it, turned upright where EXIF says so. A frame without a file (of a
         video or a graph) is written from the model's image, and its camera then has that resolution.
-    pictures: the original images (H, W, 3) uint8 where there are no files, one for each frame.
+    pictures: the original images (H, W, 3) uint8 where there are no files, one for each that the network got.
     text: also cameras.txt, images.txt and points3D.txt; this format has no spaces in names, so they become underscores.
     track_length: most images listed for one point: its own pixel, then others whose depth agrees; 0 lists none.
     """
@@ -55,6 +56,7 @@ def write_colmap(
         raise ValueError("A COLMAP project needs binary=True or text=True, got neither; choose at least one.")
     if track_length < 0:
         raise ValueError(f"The track length must be 0 or more, got {track_length}.")
+    reconstruction, cloud = sound_with_cloud(reconstruction, cloud)
     with new_folder(folder, overwrite) as partial:
         images = place_images(reconstruction, partial / "images" if copy_images else None, text, pictures, progress)
         sizes, camera_ids, cameras = _cameras(images)

@@ -46,7 +46,7 @@ def place_images(
     Frames of a video are read from it once more. A frame that is in `pictures` is taken from there. One whose file is
     not there, or is no picture of that size, becomes the model's image at its own resolution.
     """
-    _check_pictures(reconstruction, pictures)
+    pictures = _pictures_of_views(reconstruction, pictures)
     names = [_project_name(name) for name in reconstruction.names]
     if no_spaces:
         names = _without_spaces(names)
@@ -74,10 +74,15 @@ def place_images(
     return FileImages(names, sizes, intrinsics, scale_offset)
 
 
-def _check_pictures(reconstruction: Reconstruction, pictures: Sequence[np.ndarray] | None) -> None:
-    """The pictures must be those that the scene was made from."""
+def _pictures_of_views(
+    reconstruction: Reconstruction, pictures: Sequence[np.ndarray] | None
+) -> Sequence[np.ndarray] | None:
+    """A picture for each view; they must be those that the scene was made from, with or without what was left out."""
     if pictures is None:
-        return
+        return None
+    gone = set(reconstruction.left_out)
+    if gone and len(pictures) == len(reconstruction) + len(gone):
+        pictures = [picture for place, picture in enumerate(pictures) if place not in gone]
     if len(pictures) != len(reconstruction):
         raise ValueError(
             f"{len(pictures)} images were given for a scene of {len(reconstruction)} views: give the images that it "
@@ -90,6 +95,7 @@ def _check_pictures(reconstruction: Reconstruction, pictures: Sequence[np.ndarra
                 f"Image {frame + 1} is {found}, but the scene was made from one of {size[0]} x {size[1]}: give the "
                 "images that it was made from, or none."
             )
+    return pictures
 
 
 def _write_pictures(pictures: Sequence[np.ndarray] | None, folder: Path, names: list[str]) -> set[int]:

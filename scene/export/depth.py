@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..reconstruction import Reconstruction
+from ..soundness import sound
 from .atomic import PathLike, new_folder
 
 FORMATS = ("png", "exr", "npy")
@@ -32,7 +33,7 @@ def write_depth(
     """Writes one file per frame, named after its image, and depth.json; returns the files in frame order."""
     if format not in FORMATS:
         raise ValueError(f"Depth is written as one of {', '.join(FORMATS)}, got {format!r}.")
-    folder = Path(folder)
+    folder, reconstruction = Path(folder), sound(reconstruction)
     frames = range(len(reconstruction))
     highest = max(float(_cleaned(reconstruction, frame).max()) for frame in frames)
     scale = (highest or 1.0) / 65535

@@ -2,6 +2,10 @@
 
 Axes are glTF's: x right, y up, z backward. glTF wants vertex colours in linear light, so that is how they are stored
 (as floats, exact both ways); viewers that follow the standard then show the photos' own colours.
+
+A glTF camera has a field of view and an aspect ratio, but no principal point: it looks through the middle of the image.
+Where the principal point lies elsewhere, by half a pixel for VGGT, the node's extras have the whole of it: `intrinsics`
+(3, 3), in pixels of `size` (width, height), measured from the image's top left corner, x right and y down.
 """
 
 import json
@@ -13,8 +17,10 @@ import numpy as np
 from ..frustum import EDGES, frame_colors, frustum_corners, frustum_depth
 from ..pointcloud import PointCloud
 from ..reconstruction import Reconstruction
+from ..soundness import sound_with_cloud
+from ..verdict import confidence_of_views, verdict
 from .atomic import PathLike, new_file
-from .axes import FLIP, pose_to_y_up, to_y_up
+from .axes import FLIP, field_of_view, pose_to_y_up, to_y_up
 
 UNSIGNED_BYTE, UNSIGNED_INT, FLOAT = 5121, 5125, 5126
 POINTS, ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 0, 34962, 34963
@@ -36,11 +42,14 @@ def write_glb(
     linear_colors: False stores sRGB numbers as they are, for programs that take vertex colours at face value.
     extras: put into `asset.extras`; a value under "workflow" lets ComfyUI restore the graph from the file.
     """
+    if reconstruction is not None:
+        reconstruction, cloud = sound_with_cloud(reconstruction, cloud)
     document = _Document(extras)
     if len(cloud):
         document.add_points(cloud, linear_colors)
     if cameras and reconstruction is not None:
         document.add_cameras(reconstruction, frustum_depth(reconstruction, cloud.points))
+        document.json["scenes"][0]["extras"] = {"verdict": verdict(reconstruction).to_dict()}
     with new_file(path, overwrite) as partial:
         document.save(partial)
 
@@ -75,7 +84,8 @@ class _Document:
 
     def add_cameras(self, reconstruction: Reconstruction, depth: float) -> None:
         height, width = reconstruction.image_size
-        corners = frustum_corners(reconstruction.intrinsics, (height, width), depth) @ FLIP[:3, :3]
+        intrinsics, confidence = reconstruction.corner_intrinsics(), confidence_of_views(reconstruction)
+        corners = frustum_corners(intrinsics, (height, width), depth) @ FLIP[:3, :3]
         poses = pose_to_y_up(reconstruction.camera_to_world)
         colors = linear_from_srgb(frame_colors(len(reconstruction)))
         for frame, name in enumerate(reconstruction.names):
@@ -86,16 +96,18 @@ class _Document:
                 "material": self._material(f"camera {frame}", colors[frame].tolist()),
             }
             mesh = self._append("meshes", {"name": f"camera {frame}", "primitives": [primitive]})
-            focal_y = float(reconstruction.intrinsics[frame, 1, 1])
-            perspective = {
-                "aspectRatio": width / height,
-                "yfov": max(2 * float(np.arctan(0.5 * height / focal_y)), 0.01),
-                "znear": 0.01 * depth,
-            }
+            aspect, vertical = field_of_view(intrinsics[frame], (height, width))
+            perspective = {"aspectRatio": aspect, "yfov": vertical, "znear": 0.01 * depth}
             camera = self._append("cameras", {"type": "perspective", "perspective": perspective})
             about = {
                 "matrix": poses[frame].T.reshape(-1).tolist(),  # column by column
-                "extras": {"image": name, "frame": frame},
+                "extras": {
+                    "image": name,
+                    "frame": frame,
+                    "confidence": round(confidence[frame], 4),
+                    "size": [width, height],
+                    "intrinsics": intrinsics[frame].tolist(),
+                },
             }
             self._root(name=f"camera {frame}: {name}", mesh=mesh, **about)
             self._root(name=f"view {frame}: {name}", camera=camera, **about)  # apart: some readers drop such nodes

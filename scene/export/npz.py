@@ -2,7 +2,7 @@
 
 Beside the fields there are `camera_to_world` (N, 4, 4) and `original_intrinsics` (N, 3, 3) for other programs, and
 `cloud_points`, `cloud_colors`, `cloud_confidence`, `cloud_frame`, `cloud_pixel` if a cloud was given. Everything
-that is not an array is in `meta`, a JSON string; nothing needs pickle.
+that is not an array is in `meta`, a JSON string, with the verdict on the scene; nothing needs pickle.
 """
 
 import json
@@ -11,6 +11,8 @@ import numpy as np
 
 from ..pointcloud import PointCloud
 from ..reconstruction import Reconstruction
+from ..soundness import sound, sound_with_cloud
+from ..verdict import verdict
 from .atomic import PathLike, new_file
 
 EXTRA = ("camera_to_world", "original_intrinsics")
@@ -25,6 +27,10 @@ def write_npz(
     overwrite: bool = False,
 ) -> None:
     """Writes the reconstruction, and the cloud if there is one; compressing takes about ten times as long."""
+    if cloud is None:
+        reconstruction = sound(reconstruction)
+    else:
+        reconstruction, cloud = sound_with_cloud(reconstruction, cloud)
     arrays, meta = {}, {}
     for name, value in reconstruction.to_dict().items():
         if isinstance(value, np.ndarray):
@@ -33,6 +39,7 @@ def write_npz(
             arrays |= {f"tracks_{key}": array for key, array in value.items()}
         else:
             meta[name] = value
+    meta["verdict"] = verdict(reconstruction).to_dict()
     arrays["camera_to_world"] = reconstruction.camera_to_world
     arrays["original_intrinsics"] = reconstruction.original_intrinsics()
     if cloud is not None:
@@ -48,6 +55,7 @@ def read_npz(path: PathLike) -> Reconstruction:
         if "meta" not in file.files or "world_to_camera" not in file.files:
             raise ValueError(f"{path} is not a ManyView reconstruction; pass a file that write_npz wrote.")
         values = json.loads(str(file["meta"]))
+        values.pop("verdict", None)  # follows from the rest
         names = [name for name in file.files if name not in (*EXTRA, "meta") and not name.startswith("cloud_")]
         arrays = {name: file[name] for name in names}
     tracks = {name.removeprefix("tracks_"): arrays.pop(name) for name in names if name.startswith("tracks_")}

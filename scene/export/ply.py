@@ -21,6 +21,9 @@ def write_ply(cloud: PointCloud, path: PathLike, overwrite: bool = False, *, nor
 
     normals: unit vectors (M, 3) of the surface at each point, in the cloud's own axes; left out unless given.
     """
+    finite = np.isfinite(cloud.points).all(axis=1)
+    if not finite.all():
+        cloud, normals = cloud.take(finite), None if normals is None else normals[finite]
     if normals is not None and normals.shape != cloud.points.shape:
         raise ValueError(f"The normals of {len(cloud)} points must be ({len(cloud)}, 3), got {normals.shape}.")
     row = np.dtype([*PLACE, *(NORMAL if normals is not None else []), *REST])

@@ -1,7 +1,8 @@
 """Files for ManyView's own 3D viewer (web/viewer.html): the cloud as PLY, and the cameras with small photos as JSON.
 
 cameras.json: {"format": "manyview-cameras", "version": 1, "axes": ..., "up": [x, y, z], "meters_per_unit": number or
-null, "cameras": [{"frame", "name", "size": [width, height], "intrinsics", "camera_to_world", "thumbnail"}, ...]}.
+null, "verdict": {"level", "confidence", "low", "high", "meaning", "advice"}, "cameras": [{"frame", "name",
+"confidence", "size": [width, height], "intrinsics", "camera_to_world", "thumbnail"}, ...]}.
 Axes are glTF's, as in the PLY: x right, y up, z backward, and a camera looks along its own -z. `camera_to_world` is
 (4, 4), row by row. `intrinsics` (3, 3) are in pixels of `size`, measured from the image's top left corner, x right and
 y down. `thumbnail` is a data: address, so that the file stands alone wherever it is served from.
@@ -19,7 +20,9 @@ from ...models.progress import Progress
 from ..pointcloud import PointCloud
 from ..reconstruction import Reconstruction
 from ..render import surface_normals
+from ..soundness import sound, sound_with_cloud
 from ..upright import up_direction
+from ..verdict import confidence_of_views, verdict
 from .atomic import PathLike, new_file, new_folder
 from .axes import pose_to_y_up, to_y_up
 from .ply import write_ply
@@ -40,6 +43,7 @@ def write_viewer(
     progress: Progress | None = None,
 ) -> None:
     """Writes points.ply, with normals, and cameras.json, which web/viewer.html shows."""
+    reconstruction, cloud = sound_with_cloud(reconstruction, cloud)
     with new_folder(folder, overwrite) as partial:
         write_ply(cloud, partial / "points.ply", normals=_normals(cloud, reconstruction))
         write_cameras(reconstruction, partial / "cameras.json", meters_per_unit=meters_per_unit, progress=progress)
@@ -59,12 +63,14 @@ def write_cameras(
     """
     if meters_per_unit is not None and not (np.isfinite(meters_per_unit) and meters_per_unit > 0):
         raise ValueError(f"meters_per_unit must be a positive number, got {meters_per_unit}; None says it is unknown.")
+    reconstruction = sound(reconstruction)
     document = {
         "format": "manyview-cameras",
         "version": 1,
         "axes": "glTF: x right, y up, z backward; a camera looks along its own -z",
         "up": to_y_up(up_direction(reconstruction.camera_to_world)).round(6).tolist(),
         "meters_per_unit": meters_per_unit,
+        "verdict": verdict(reconstruction).to_dict(),
         "cameras": _cameras(reconstruction, progress),
     }
     with new_file(path, overwrite) as partial:
@@ -90,8 +96,8 @@ def _normals(cloud: PointCloud, reconstruction: Reconstruction) -> np.ndarray:
 def _cameras(reconstruction: Reconstruction, progress: Progress | None) -> list[dict[str, Any]]:
     height, width = reconstruction.image_size
     poses = pose_to_y_up(reconstruction.camera_to_world)
-    intrinsics = reconstruction.intrinsics.copy()
-    intrinsics[:, :2, 2] += 0.5 - reconstruction.pixel_center
+    intrinsics = reconstruction.corner_intrinsics()
+    confidence = confidence_of_views(reconstruction)
     longest = thumbnail_px(len(reconstruction), (height, width))
     result = []
     for frame, name in enumerate(reconstruction.names):
@@ -101,6 +107,7 @@ def _cameras(reconstruction: Reconstruction, progress: Progress | None) -> list[
             {
                 "frame": frame,
                 "name": name,
+                "confidence": round(confidence[frame], 4),
                 "size": [width, height],
                 "intrinsics": intrinsics[frame].tolist(),
                 "camera_to_world": poses[frame].tolist(),

@@ -45,9 +45,10 @@ def test_pygltflib_reads_points_colors_cameras_and_extras(room, tmp_path):
         pose = np.reshape(node.matrix, (4, 4)).T  # glTF camera to glTF world
         np.testing.assert_allclose(pose[:3, 3] * (1, -1, -1), room.camera_positions[frame], atol=1e-12)
         np.testing.assert_allclose(-pose[:3, 2] * (1, -1, -1), room.camera_to_world[frame, :3, 2], atol=1e-12)
-        assert node.extras == {"image": room.names[frame], "frame": frame}
-        height, focal = room.image_size[0], room.intrinsics[frame, 1, 1]
-        assert np.isclose(2 * np.tan(gltf.cameras[node.camera].perspective.yfov / 2), height / focal)
+        assert (node.extras["image"], node.extras["frame"]) == (room.names[frame], frame)
+        assert node.extras["size"] == list(room.image_size[::-1])
+        np.testing.assert_allclose(node.extras["intrinsics"], room.intrinsics[frame])
+    assert gltf.scenes[0].extras["verdict"]["level"] == "not rated"
 
 
 def test_trimesh_reads_points_and_frusta(room, tmp_path):

@@ -40,7 +40,7 @@ def test_sheets_hold_any_number_of_frames(make_room):
     one, many = preview.frames_sheet(make_room(1)), preview.frames_sheet(make_room(9), most=7, columns=3, tile_width=56)
     assert one.shape[2] == many.shape[2] == 3
     assert many.shape[1] == 3 * (56 + 6) + 6
-    assert many.shape[0] == 3 * (6 + preview.LABEL_PX + 3 * (42 + 6))
+    assert many.shape[0] == 3 * (6 + preview.LABEL_PX + 3 * (42 + 6)) + preview.LABEL_PX  # and the verdict
 
 
 def test_a_point_is_drawn_where_it_projects_in_its_own_color():
