@@ -21,6 +21,13 @@ def chosen(arguments: argparse.Namespace, parameters: Iterable[Parameter]) -> di
     return {parameter.name: getattr(arguments, parameter.name) for parameter in parameters}
 
 
+def positive(text: str) -> int:
+    """A whole number of 1 or more."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
 def _argument(parameter: Parameter) -> dict[str, Any]:
     default = parameter.default
     if default is None or isinstance(default, bool):

@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
+from ._options import positive
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Who may come, and what they may do."""
@@ -92,10 +94,3 @@ def name_and_password(text: str) -> tuple[str, str]:
     if not (name and colon and password):
         raise argparse.ArgumentTypeError("must have the form NAME:PASSWORD")
     return name, password
-
-
-def positive(text: str) -> int:
-    """A whole number of 1 or more."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, got {text!r}")
-    return int(text)

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._options import positive
 from .reconstruct import summary_of
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--models", type=Path, metavar="DIR", help="folder of weights (default: ~/.cache/manyview/models)"
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda ... (default: auto)")
+    parser.add_argument(
+        "--max-image-gib",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="memory for what ComfyUI's own image nodes make, in full size, in a run (default: 1)",
+    )
     parser.add_argument("--previews", action="store_true", help="also write what preview nodes show, to OUT/previews")
     parser.add_argument("--list", action="store_true", help="only list the nodes, and the fields that --set takes")
     parser.add_argument("--check", action="store_true", help="only check the workflow")
@@ -93,6 +101,7 @@ def run_document(document: Any, arguments: argparse.Namespace, temporary: Path) 
             input_folder=arguments.input if arguments.input.is_dir() else None,
             output_folder=None if arguments.check else arguments.out,
             model_folder=arguments.models or default_folder(),
+            most_image_bytes=arguments.max_image_gib * 2**30,
         )
         found = kinds(host)
         graph = change(graph_of(document, found), arguments.assignments, found)

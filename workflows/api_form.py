@@ -40,6 +40,7 @@ def _node(number: str, raw: Any) -> Node:
     inputs = raw.get("inputs", {})
     if not isinstance(inputs, dict):
         raise WorkflowError(f"The inputs of node {short(number)} are {short(inputs)}, but must be an object.")
+    limits.check_inputs(len(inputs), f"Node {short(number)}")
     about = raw.get("_meta")
     title = about.get("title") if isinstance(about, dict) else None
     return Node(

@@ -22,18 +22,57 @@ class Wire:
     target_slot: int
 
 
-@dataclass
-class Level:
-    """One page. `parent` and `number` say which node of which page it is the inside of."""
+Slots = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page as it stands in the file, parsed once however many nodes have it as their inside."""
 
     nodes: dict[str, dict[str, Any]]
     wires: dict[int, Wire]
-    definition: Mapping[str, Any]
+    inputs: dict[str, Slots]  # of each node
+    outputs: dict[str, Slots]
+    own_inputs: Slots  # of the page itself, as the inside of a subgraph
+    own_outputs: Slots
+    leaving: dict[int, Wire]  # the wire into each of its own outputs
+
+    def place_of(self, number: str, name: str) -> int | None:
+        """Which input of a node has this name."""
+        return next((place for place, each in enumerate(self.inputs[number]) if each["name"] == name), None)
+
+
+class Steps:
+    """Counts the steps along the links of a workflow, which could be made to lead back and forth for ever."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def take(self, count: int = 1) -> None:
+        """Go on by so many; WorkflowError after too many."""
+        self.taken += count
+        if self.taken > limits.STEPS:
+            raise WorkflowError(
+                f"Following the links of the workflow takes more than {limits.STEPS:,} steps; cut some."
+            )
+
+
+@dataclass
+class Level:
+    """A page where it is used. `parent` and `number` say which node of which page it is the inside of."""
+
+    page: Page
+    steps: Steps
     parent: "Level | None" = None
     number: str = ""
     is_active: bool = True
     inner: dict[str, "Level"] = field(default_factory=dict)  # by the id of the subgraph's node
     promoted: dict[str, dict[str, Any]] = field(default_factory=dict)  # values set from outside, by node and widget
+
+    @property
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """The nodes as the file has them, by id."""
+        return self.page.nodes
 
     def full_id(self, number: str) -> str:
         """The id with the ids of the subgraphs around it: 7:3."""
@@ -45,15 +84,16 @@ class Level:
         title = raw.get("title") if isinstance(raw.get("title"), str) else raw["type"]
         return f"Node {self.full_id(number)} ({printable(title)})"
 
-    def inputs(self, number: str) -> list[dict[str, Any]]:
+    def inputs(self, number: str) -> Slots:
         """The input slots of a node."""
-        return slots(self.nodes[number], "inputs")
+        return self.page.inputs[number]
 
 
 def open_levels(document: Mapping[str, Any]) -> list[Level]:
     """All pages, the outermost first."""
     subgraphs = _subgraphs(document)
-    first = _level(document)
+    pages: dict[str, Page] = {}
+    first = Level(_page(document), Steps())
     levels, waiting, count = [first], [(first, ())], 0
     while waiting:
         level, around = waiting.pop()
@@ -68,7 +108,9 @@ def open_levels(document: Mapping[str, Any]) -> list[Level]:
                     f"{level.said(number)} is a subgraph that holds itself, or lies more than {limits.NESTED} "
                     "subgraphs deep; take it out."
                 )
-            inside = _level(subgraphs[raw["type"]], level, number)
+            if raw["type"] not in pages:
+                pages[raw["type"]] = _page(subgraphs[raw["type"]])
+            inside = Level(pages[raw["type"]], first.steps, level, number)
             inside.is_active = level.is_active and raw.get("mode", 0) not in (MUTED, BYPASSED)
             inside.promoted = _promoted(raw)
             level.inner[number] = inside
@@ -77,10 +119,11 @@ def open_levels(document: Mapping[str, Any]) -> list[Level]:
     return levels
 
 
-def slots(raw: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+def _slots(raw: Mapping[str, Any], name: str) -> Slots:
     """The inputs or outputs of a node, made fit."""
     found = raw.get(name)
     found = found if isinstance(found, list) else []
+    limits.check_inputs(len(found), f"A node of the workflow, {short(raw.get('id'))},", name)
     return [each if isinstance(each, dict) and isinstance(each.get("name"), str) else {"name": ""} for each in found]
 
 
@@ -95,16 +138,22 @@ def _subgraphs(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _level(page: Mapping[str, Any], parent: Level | None = None, number: str = "") -> Level:
+def _page(raw_page: Mapping[str, Any]) -> Page:
     nodes: dict[str, dict[str, Any]] = {}
-    for raw in page["nodes"]:
+    for raw in raw_page["nodes"]:
         if not isinstance(raw, dict) or not isinstance(raw.get("type"), str) or not _is_id(raw.get("id")):
             raise WorkflowError(f"A node of the workflow has no id or no type: {short(raw)}.")
         if str(raw["id"]) in nodes:
             raise WorkflowError(f"Two nodes of the workflow have the id {short(raw['id'])}; save it again in ComfyUI.")
         nodes[str(raw["id"])] = raw
-    links = page.get("links")
-    return Level(nodes, dict(map(_wire, links if isinstance(links, list) else [])), page, parent, number)
+    links = raw_page.get("links")
+    wires = dict(map(_wire, links if isinstance(links, list) else []))
+    leaving: dict[int, Wire] = {}
+    for wire in wires.values():
+        if wire.target == OUTSIDE:
+            leaving.setdefault(wire.target_slot, wire)
+    inputs, outputs = ({number: _slots(raw, name) for number, raw in nodes.items()} for name in ("inputs", "outputs"))
+    return Page(nodes, wires, inputs, outputs, _slots(raw_page, "inputs"), _slots(raw_page, "outputs"), leaving)
 
 
 def _wire(raw: Any) -> tuple[int, Wire]:
@@ -127,6 +176,7 @@ def _promoted(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     if not isinstance(proxies, list) or not isinstance(values, list):
         return found
+    limits.check_inputs(len(proxies), f"A node of the workflow, {short(raw.get('id'))},", "proxyWidgets")
     for proxy, value in zip(proxies, values, strict=False):
         named = isinstance(proxy, list) and len(proxy) >= 2 and all(isinstance(part, str) for part in proxy[:2])
         if named and proxy[0] != "-1" and value is not None:

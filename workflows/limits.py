@@ -11,8 +11,11 @@ VALUES = 1_000_000  # numbers, texts, lists and objects together
 TEXT = 200_000  # characters of one text
 WHOLE = 2**63  # whole numbers are smaller than this
 NODES = 2_000  # with the insides of subgraphs counted each time they are used
+INPUTS = 1_000  # of one node, and outputs
+STEPS = 500_000  # along links, reroutes and the borders of subgraphs, to find where all values come from
 NESTED = 16  # subgraphs inside each other
 RUNS = 10_000  # calls of one node for the parts of a list
+CALLS = 20_000  # of all nodes of a run
 
 
 def check_values(data: Any) -> None:
@@ -34,6 +37,12 @@ def check_values(data: Any) -> None:
                 raise WorkflowError(f"The workflow is nested more than {DEPTH} levels deep; that is no workflow.")
             inner = value if isinstance(value, list) else [*value.keys(), *value.values()]
             waiting += [(each, depth + 1) for each in inner]
+
+
+def check_inputs(count: int, said: str, what: str = "inputs") -> None:
+    """Raise if a node has too many inputs, or other things that are counted by name."""
+    if count > INPUTS:
+        raise WorkflowError(f"{said} has {count:,} {what}, more than {INPUTS:,}; that is no workflow.")
 
 
 def _check_text(text: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..nodes.graph.host import Host, Result
+from ..nodes.graph.host import FolderHost, Host, Result
 from ..nodes.graph.table import NODES
 from ..texts.memory import is_out_of_memory, memory_sentence
 from . import limits
@@ -50,11 +50,12 @@ def call_node(class_type: str, host: Host, inputs: dict[str, Any]) -> Result:
 class Runner:
     """Runs graphs on one host. `shared` holds results that several runners may use, for the classes in `sharing`."""
 
-    host: Host
+    host: FolderHost
     results: Results = field(default_factory=Results)
     shared: Results | None = None
     sharing: frozenset[str] = frozenset()
     call: Call = call_node
+    calls_left: int = limits.CALLS  # of the run that goes on
 
     def run(
         self,
@@ -71,6 +72,8 @@ class Runner:
         """
         found = kinds(self.host) if found is None else found
         graph = check(graph, found)
+        self.host.image_bytes = 0
+        self.calls_left = limits.CALLS
         self.host.metadata = {"prompt": write_api_form(graph)} | ({"workflow": workflow} if workflow else {})
         outputs = [number for number, node in graph.items() if found[node.class_type].is_output_node]
         done: dict[str, Done] = {}
@@ -124,6 +127,7 @@ class Runner:
             count = max((len(values) for values in lists.values()), default=1)
             if count > limits.RUNS:
                 raise ValueError(f"it would run {count:,} times, for each part of a list; at most {limits.RUNS:,} go.")
+            self._take_calls(count)
             calls = [
                 {name: values[min(index, len(values) - 1)] for name, values in lists.items()} for index in range(count)
             ]
@@ -137,6 +141,15 @@ class Runner:
             for name, shown in result.ui.items():
                 ui.setdefault(name, []).extend(shown)
         return outputs, ui
+
+    def _take_calls(self, count: int) -> None:
+        """Count calls of nodes; ValueError if the run makes too many."""
+        self.calls_left -= count
+        if self.calls_left < 0:
+            raise ValueError(
+                f"the nodes of this run are called more than {limits.CALLS:,} times, for each part of lists; use "
+                "shorter lists, or join them into batches."
+            )
 
     def _key(self, number: str, node: Node, kind: NodeKind, keys: Mapping[str, str]) -> str:
         """What a result depends on, as one word: class, values, files, and the keys of what is connected."""

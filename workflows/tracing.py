@@ -1,12 +1,11 @@
 """Where the value of an input comes from, along links, reroutes, bypassed nodes and the borders of subgraphs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .definitions import ANY
 from .graph import Link
-from .levels import BYPASSED, INSIDE, MUTED, OUTSIDE, Level, Wire, slots
+from .levels import BYPASSED, INSIDE, MUTED, Level, Slots, Wire
 from .problem import WorkflowError
 
 
@@ -29,7 +28,7 @@ class _Place:
 
 def trace(level: Level, number: str, slot: int) -> Link | Constant | None:
     """The source of an input; None where nothing is connected or what is connected does not run."""
-    wanted = _type(slots(level.nodes[number], "inputs"), slot)
+    wanted = _type(level.inputs(number), slot)
     place: _Place | Link | Constant | None = _Place(level, number, slot)
     seen = set()
     while isinstance(place, _Place):
@@ -37,6 +36,7 @@ def trace(level: Level, number: str, slot: int) -> Link | Constant | None:
         if key in seen:
             raise WorkflowError(f"{level.said(number)} waits for itself: its links go round in a circle; cut one.")
         seen.add(key)
+        level.steps.take()
         place = _before_output(place, wanted) if place.is_output else _before_input(place)
     return place
 
@@ -49,7 +49,7 @@ def _before_input(place: _Place) -> _Place | Constant | None:
     name, number = inputs[place.slot]["name"], inputs[place.slot].get("link")
     if number is None:
         return None
-    wire = level.wires.get(number) if type(number) is int else None
+    wire = level.page.wires.get(number) if type(number) is int else None
     if wire is None:
         raise WorkflowError(f"{level.said(place.number)}: the link into {name} is missing; connect it again.")
     return _origin(level, wire, f"{level.said(place.number)}: the link into {name}")
@@ -65,21 +65,23 @@ def _origin(level: Level, wire: Wire, said: str) -> _Place | Constant | None:
 
 def _outside(level: Level, slot: int) -> _Place | Constant | None:
     """The input of a subgraph's node that its inside sees as input `slot`."""
-    inputs = slots(level.definition, "inputs")
+    inputs = level.page.own_inputs
     if not 0 <= slot < len(inputs):
         raise WorkflowError(f"{level.parent.said(level.number)} has no input {slot}, but its inside uses it.")
     name = inputs[slot]["name"]
     outer = level.parent.inputs(level.number)
-    place = next((place for place, each in enumerate(outer) if each["name"] == name), None)
+    level.steps.take(len(outer))
+    place = level.parent.page.place_of(level.number, name)
     if place is None:
         return None
     if outer[place].get("link") is not None:
         return _Place(level.parent, level.number, place)
-    return _host_value(level.parent.nodes[level.number], name) if "widget" in outer[place] else None
+    return _host_value(level.parent, level.number, name) if "widget" in outer[place] else None
 
 
-def _host_value(raw: Mapping[str, Any], name: str) -> Constant | None:
+def _host_value(level: Level, number: str, name: str) -> Constant | None:
     """What a subgraph's node holds for one of its widgets; None if it leaves that to the widget inside."""
+    raw = level.nodes[number]
     values, by_name = raw.get("widgets_values"), raw.get("widgets_values_named")
     if isinstance(by_name, dict) and name in by_name:
         return Constant(by_name[name])
@@ -88,7 +90,7 @@ def _host_value(raw: Mapping[str, Any], name: str) -> Constant | None:
     if isinstance(proxies, list):
         names = [each[1] if isinstance(each, list) and len(each) > 1 and each[0] == "-1" else None for each in proxies]
     else:
-        names = [each["name"] for each in slots(raw, "inputs") if "widget" in each]
+        names = [each["name"] for each in level.inputs(number) if "widget" in each]
     place = names.index(name) if name in names else None
     if place is None or not isinstance(values, list) or place >= len(values):
         return None
@@ -101,7 +103,8 @@ def _before_output(place: _Place, wanted: str) -> _Place | Link | Constant | Non
     if raw.get("mode", 0) == MUTED:
         return None
     if raw.get("mode", 0) == BYPASSED:
-        slot = _bridge(raw, place.slot, wanted)
+        level.steps.take(len(level.inputs(place.number)))
+        slot = _bridge(level.inputs(place.number), level.page.outputs[place.number], place.slot, wanted)
         return None if slot is None else _Place(level, place.number, slot)
     if place.number in level.inner:
         return _from_inside(level.inner[place.number], place)
@@ -114,22 +117,18 @@ def _before_output(place: _Place, wanted: str) -> _Place | Link | Constant | Non
 
 
 def _from_inside(inside: Level, place: _Place) -> _Place | Constant | None:
-    outputs = slots(inside.definition, "outputs")
-    if not 0 <= place.slot < len(outputs):
+    if not 0 <= place.slot < len(inside.page.own_outputs):
         raise WorkflowError(f"{place.level.said(place.number)} has no output {place.slot}, but a link begins there.")
-    wire = next(
-        (each for each in inside.wires.values() if (each.target, each.target_slot) == (OUTSIDE, place.slot)), None
-    )
+    wire = inside.page.leaving.get(place.slot)
     return None if wire is None else _origin(inside, wire, f"{place.level.said(place.number)}: an output")
 
 
-def _bridge(raw: Mapping[str, Any], slot: int, wanted: str) -> int | None:
+def _bridge(inputs: Slots, outputs: Slots, slot: int, wanted: str) -> int | None:
     """The input that a bypassed node passes on as output `slot`: by place, else by type."""
-    inputs = slots(raw, "inputs")
     types = [_type(inputs, place) for place in range(len(inputs))]
     if wanted == ANY:
         return (slot if slot < len(types) else 0) if types else None
-    given = _type(slots(raw, "outputs"), slot)
+    given = _type(outputs, slot)
     fits = [_agree(each, given) and _agree(each, wanted) for each in types]
     if 0 <= slot < len(fits) and fits[slot]:
         return slot
@@ -138,7 +137,7 @@ def _bridge(raw: Mapping[str, Any], slot: int, wanted: str) -> int | None:
     return fits.index(True) if True in fits else None
 
 
-def _type(found: list[dict[str, Any]], slot: int) -> str:
+def _type(found: Slots, slot: int) -> str:
     kind = found[slot].get("type") if 0 <= slot < len(found) else None
     return kind if isinstance(kind, str) and kind else ANY
 

@@ -21,6 +21,7 @@ from ...scene.files import is_video, natural_key
 from ..load_model import choose_device
 from ..memory import free_bytes_on
 
+IMAGE_BYTES = 2**30
 Entry = dict[str, str]
 """How a page names a file: {"filename", "subfolder", "type"}, where the type is input, output or temp."""
 
@@ -80,7 +81,10 @@ class Host(Protocol):
 
 @dataclass
 class FolderHost:
-    """A host without a page: folders that are not named lie below `base`, models stay where they are loaded."""
+    """A host without a page: folders that are not named lie below `base`, models stay where they are loaded.
+
+    most_image_bytes: what ComfyUI's own image nodes may make in one run, in full size as they do.
+    """
 
     base: Path
     device: torch.device = field(default_factory=choose_device)
@@ -90,6 +94,8 @@ class FolderHost:
     output_folder: Path | None = None
     temp_folder: Path | None = None
     model_folder: Path | None = None
+    most_image_bytes: int = IMAGE_BYTES
+    image_bytes: int = 0  # made so far in this run
 
     def __post_init__(self) -> None:
         for name in ("input", "output", "temp", "model"):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from manyview.workflows import limits
+from manyview.workflows import levels, limits
 from manyview.workflows.api_form import write_api_form
 from manyview.workflows.definitions import Kinds
 from manyview.workflows.graph import Graph, Link, Node
@@ -136,6 +136,38 @@ def test_too_many_nodes(known: Kinds) -> None:
         graph_of(write_api_form(many), known)
     with pytest.raises(WorkflowError, match="more than 2,000 nodes"):
         graph_of({"nodes": [{"id": number, "type": "A"} for number in range(limits.NODES + 1)]}, known)
+
+
+def test_too_many_inputs(known: Kinds) -> None:
+    many = [{"name": "a", "link": None}] * (limits.INPUTS + 1)
+    with pytest.raises(WorkflowError, match="has 1,001 inputs, more than 1,000"):
+        graph_of({"nodes": [{"id": 1, "type": "PreviewAny", "inputs": many}]}, known)
+    values = {f"a{number}": 0 for number in range(limits.INPUTS + 1)}
+    with pytest.raises(WorkflowError, match="has 1,001 inputs, more than 1,000"):
+        graph_of({"1": {"class_type": "PreviewAny", "inputs": values}}, known)
+
+
+def test_links_that_go_a_long_way_round(known: Kinds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of 20 inputs is followed through 30 reroutes."""
+    nodes = [
+        {"id": number, "type": "Reroute", "inputs": [{"name": "", "link": number or None}], "outputs": [{"name": ""}]}
+        for number in range(30)
+    ]
+    nodes.append({"id": 30, "type": "A", "inputs": [{"name": f"a{place}", "link": 30} for place in range(20)]})
+    document = {"nodes": nodes, "links": [[number, number - 1, 0, number, 0, "*"] for number in range(1, 31)]}
+    monkeypatch.setattr(limits, "STEPS", 20 * 61)
+    assert list(graph_of(document, known)) == ["30"]
+    monkeypatch.setattr(limits, "STEPS", 20 * 60)
+    with pytest.raises(WorkflowError, match="takes more than 1,200 steps"):
+        graph_of(document, known)
+
+
+def test_a_subgraph_is_parsed_once(known: Kinds, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = {"id": "s", "nodes": [{"id": 1, "type": "A"}], "links": [[n, 1, 0, 1, 0, "*"] for n in range(50)]}
+    parsed, wire = [], levels._wire
+    monkeypatch.setattr(levels, "_wire", lambda raw: parsed.append(raw) or wire(raw))
+    document = {"nodes": [{"id": n, "type": "s"} for n in range(40)], "definitions": {"subgraphs": [inner]}}
+    assert len(graph_of(document, known)) == 40 and len(parsed) == 50
 
 
 def test_text_of_both_kinds() -> None:

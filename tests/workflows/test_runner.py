@@ -151,6 +151,32 @@ def test_too_long_lists(host: FolderHost, graph: Graph, monkeypatch: pytest.Monk
         Runner(host).run(graph)
 
 
+def test_calls_of_a_run_are_bounded(host: FolderHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CALLS", 5)
+    graph = {
+        "1": Node("LoadImageDataSetFromFolder", {"folder": "photos"}),
+        "2": Node("PreviewImage", {"images": Link("1", 0)}),
+        "3": Node("ImageToMask", {"image": Link("1", 0), "channel": "red"}),
+        "4": Node("PreviewAny", {"source": Link("3", 0)}),
+    }
+    with pytest.raises(WorkflowError, match="called more than 5 times"):
+        Runner(host).run(graph)
+
+
+def test_images_of_a_run_are_bounded(host: FolderHost) -> None:
+    """Batches that double: each alone would fit, and what is kept from an earlier run does not count."""
+    graph = {"0": Node("LoadImage", {"image": "photos/photo_0.jpg"})}
+    for number in range(1, 12):
+        link = Link(str(number - 1), 0)
+        graph[str(number)] = Node("ImageBatch", {"image1": link, "image2": link})
+    graph["show"] = Node("PreviewAny", {"source": Link("4", 0)})
+    host.most_image_bytes = 60 * 80 * 3 * 4 * 31  # 1 + 2 + 4 + 8 + 16 images
+    assert len(Runner(host).run(graph)) == 6
+    graph["show"] = Node("PreviewAny", {"source": Link("11", 0)})
+    with pytest.raises(WorkflowError, match=r"Node 5 \(Batch Images\): ComfyUI's own .*--max-image-gib"):
+        Runner(host).run(graph)
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -158,6 +184,8 @@ def test_too_long_lists(host: FolderHost, graph: Graph, monkeypatch: pytest.Monk
         (KeyError("depth"), "KeyError 'depth'"),
         (ValueError(), "ValueError"),
         (torch.OutOfMemoryError("what fits"), "what fits"),
+        (MemoryError(), "Out of memory: use fewer views"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "Out of memory: use fewer views"),
     ],
 )
 def test_failures_name_the_node(host: FolderHost, graph: Graph, error: Exception, words: str) -> None:

@@ -3,41 +3,44 @@
 import torch
 from torch import Tensor
 
-from ...nodes.graph.host import Host, Result
+from ...nodes.graph.host import FolderHost, Result
 
-MOST_BYTES = 8 * 2**30  # of one batch of images
 FLOAT32 = 4
 
 
-def run_image_batch(host: Host, *, image1: Tensor, image2: Tensor) -> Result:
+def run_image_batch(host: FolderHost, *, image1: Tensor, image2: Tensor) -> Result:
     """(images,): both, the second in the size of the first."""
-    return Result((join([image1, image2]),))
+    return Result((join(host, [image1, image2]),))
 
 
-def run_batch_images(host: Host, *, images: dict[str, Tensor]) -> Result:
+def run_batch_images(host: FolderHost, *, images: dict[str, Tensor]) -> Result:
     """(images,): all, in the size of the first."""
-    return Result((join(list(images.values())),))
+    return Result((join(host, list(images.values())),))
 
 
-def run_image_to_mask(host: Host, *, image: Tensor, channel: str) -> Result:
+def run_image_to_mask(host: FolderHost, *, image: Tensor, channel: str) -> Result:
     """(mask (B, H, W),): one colour; an image without transparency is opaque everywhere."""
+    if image.shape[-1] < 4 and channel == "alpha":
+        take_bytes(host, image[..., 0].numel() * FLOAT32)
     place = ("red", "green", "blue", "alpha").index(channel)
     return Result((image[..., place] if place < image.shape[-1] else torch.ones(image.shape[:3]),))
 
 
-def run_mask_to_image(host: Host, *, mask: Tensor) -> Result:
+def run_mask_to_image(host: FolderHost, *, mask: Tensor) -> Result:
     """(image,): grey."""
+    take_bytes(host, 3 * mask.numel() * FLOAT32)
     return Result((mask.reshape(-1, *mask.shape[-2:])[..., None].repeat(1, 1, 1, 3),))
 
 
-def run_invert_mask(host: Host, *, mask: Tensor) -> Result:
+def run_invert_mask(host: FolderHost, *, mask: Tensor) -> Result:
     """(mask,): white becomes black."""
+    take_bytes(host, mask.numel() * FLOAT32)
     return Result((1 - mask,))
 
 
-def join(batches: list[Tensor]) -> Tensor:
+def join(host: FolderHost, batches: list[Tensor]) -> Tensor:
     """One batch; images of other sizes are cut and scaled to the size of the first, as ComfyUI does."""
-    check_bytes(sum(len(batch) for batch in batches) * batches[0][0].numel() * FLOAT32)
+    take_bytes(host, sum(len(batch) for batch in batches) * batches[0][0].numel() * FLOAT32)
     return torch.cat([fit(batch, batches[0].shape[1:3]) for batch in batches])
 
 
@@ -53,7 +56,12 @@ def fit(batch: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.nn.functional.interpolate(cut.movedim(-1, 1), size=tuple(size), mode="bilinear").movedim(1, -1)
 
 
-def check_bytes(count: int, instead: str = "use fewer or smaller ones") -> None:
-    """Raise if so many bytes of images are too much."""
-    if count > MOST_BYTES:
-        raise ValueError(f"These images together need more than {MOST_BYTES // 2**30} GiB of memory; {instead}.")
+def take_bytes(host: FolderHost, count: int, instead: str = "use fewer or smaller ones") -> None:
+    """Count bytes of images that are about to be made; ValueError if the run makes too many."""
+    host.image_bytes += count
+    if host.image_bytes > host.most_image_bytes:
+        raise ValueError(
+            f"ComfyUI's own image nodes make images in full size, and in one run "
+            f"{host.most_image_bytes / 2**30:.3g} GiB of them are allowed; {instead}, use Load Images, which makes "
+            "them smaller while it reads, or allow more (--max-image-gib)."
+        )

@@ -9,55 +9,53 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...nodes.graph.host import Host, Result, inside
+from ...nodes.graph.host import FolderHost, Result, inside
 from ...scene.files import IMAGE_SUFFIXES, find_files, is_video
 from ...scene.picture import read_picture
 from ...scene.video import count_frames, open_video, read_frames
-from .batches import FLOAT32, check_bytes
+from .batches import FLOAT32, take_bytes
 
 NO_MASK = (1, 64, 64)  # what ComfyUI gives for an image without transparency
 
 
-def run_load_image(host: Host, *, image: str) -> Result:
+def run_load_image(host: FolderHost, *, image: str) -> Result:
     """(image (1, H, W, 3), mask (1, H, W)): upright; the mask is 1 where the image is transparent."""
     picture = read_picture(file_of(host, image), blend="none")
-    mask = torch.zeros(NO_MASK) if picture.mask is None else 1 - _tensor(picture.mask)[None]
-    return Result((_tensor(picture.image)[None], mask))
+    mask = torch.zeros(NO_MASK) if picture.mask is None else 1 - _tensor(host, picture.mask)[None]
+    return Result((_tensor(host, picture.image)[None], mask))
 
 
-def run_load_mask(host: Host, *, image: str, channel: str) -> Result:
+def run_load_mask(host: FolderHost, *, image: str, channel: str) -> Result:
     """(mask (1, H, W),): a colour of an image, or where it is transparent."""
     picture = read_picture(file_of(host, image), blend="none")
     if channel != "alpha":
-        return Result((_tensor(picture.image)[None, ..., ("red", "green", "blue").index(channel)],))
-    return Result((torch.zeros(NO_MASK) if picture.mask is None else 1 - _tensor(picture.mask)[None],))
+        return Result((_tensor(host, picture.image)[None, ..., ("red", "green", "blue").index(channel)],))
+    return Result((torch.zeros(NO_MASK) if picture.mask is None else 1 - _tensor(host, picture.mask)[None],))
 
 
-def run_load_folder(host: Host, *, folder: str) -> Result:
+def run_load_folder(host: FolderHost, *, folder: str) -> Result:
     """(images,): a list of (1, H, W, 3), in natural order of their names."""
-    images, size = [], 0
+    images = []
     for path in find_files(inside(host.input_folder, folder)):
         host.check_cancelled()
-        images.append(_tensor(read_picture(path, blend="none").image)[None])
-        size += images[-1].numel() * FLOAT32
-        check_bytes(size)
+        images.append(_tensor(host, read_picture(path, blend="none").image)[None])
     return Result((images,))
 
 
-def fingerprint_file(host: Host, *, image: str = "", file: str = "", **options: Any) -> str:
+def fingerprint_file(host: FolderHost, *, image: str = "", file: str = "", **options: Any) -> str:
     """Changes when the file does."""
     state = file_of(host, image or file).stat()
     return repr((state.st_mtime_ns, state.st_size))
 
 
-def fingerprint_folder(host: Host, *, folder: str) -> str:
+def fingerprint_folder(host: FolderHost, *, folder: str) -> str:
     """Changes when a picture of the folder does."""
     files = sorted(inside(host.input_folder, folder).iterdir())
     pictures = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
     return repr([(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in pictures])
 
 
-def run_load_video(host: Host, *, file: str) -> Result:
+def run_load_video(host: FolderHost, *, file: str) -> Result:
     """(video,): not read yet."""
     path = file_of(host, file)
     if not is_video(path):
@@ -65,7 +63,7 @@ def run_load_video(host: Host, *, file: str) -> Result:
     return Result((Video(path, host),))
 
 
-def run_video_components(host: Host, *, video: "Video") -> Result:
+def run_video_components(host: FolderHost, *, video: "Video") -> Result:
     """(images, audio, frames a second, bits, colour space); sound is not read."""
     found = video.get_components()
     return Result((found.images, None, found.frame_rate, 8, None))
@@ -84,7 +82,7 @@ class Video:
     """A VIDEO as ComfyUI's nodes take it."""
 
     path: Path
-    host: Host
+    host: FolderHost
 
     def get_components(self) -> Components:
         """All frames, if they fit."""
@@ -93,14 +91,14 @@ class Video:
 
         def accept(seconds: float, picture: np.ndarray) -> None:
             self.host.check_cancelled()
+            take_bytes(self.host, picture.size * FLOAT32, "take fewer frames")
             frames.append(torch.from_numpy(picture))
-            check_bytes(len(frames) * picture.size * FLOAT32, "use Load Images, which reads only the frames it needs")
 
         read_frames(self.path, range(info.frames or count_frames(self.path)), accept)
         return Components(torch.stack(frames).float() / 255, info.frames_per_second)
 
 
-def file_of(host: Host, name: str) -> Path:
+def file_of(host: FolderHost, name: str) -> Path:
     """The file of a name as ComfyUI writes it: photo.png, folder/photo.png, "photo.png [output]"."""
     match = re.fullmatch(r"(.+) \[(input|output|temp)\]", name, re.DOTALL)
     folder = {"input": host.input_folder, "output": host.output_folder, "temp": host.temp_folder}
@@ -110,5 +108,7 @@ def file_of(host: Host, name: str) -> Path:
     return path
 
 
-def _tensor(picture: Any) -> Tensor:
-    return torch.from_numpy(np.array(picture)).float() / 255
+def _tensor(host: FolderHost, picture: Any) -> Tensor:
+    """An image of Pillow's as (H, W, C) or (H, W), 0 to 1."""
+    take_bytes(host, picture.width * picture.height * len(picture.getbands()) * FLOAT32)
+    return torch.from_numpy(np.array(picture)).float().div_(255)

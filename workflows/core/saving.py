@@ -55,8 +55,9 @@ def _saved(host: Host, images: Tensor, place: Any) -> Result:
     shown, metadata = [], PngInfo()
     for name, value in host.metadata.items():
         metadata.add_text(name, json.dumps(value))
-    for picture in (images[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy():
+    for image in images[..., :3]:
         host.check_cancelled()
+        picture = (image.clamp(0, 1) * 255).round().byte().cpu().numpy()
         path = place()
         Image.fromarray(np.ascontiguousarray(picture)).save(path, pnginfo=metadata, compress_level=4)
         shown.append(entry(host, path))

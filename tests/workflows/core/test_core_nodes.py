@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from manyview.nodes.graph.host import FolderHost, Result
-from manyview.workflows.core import batches
 from manyview.workflows.core.definitions import core_definitions
 from manyview.workflows.core.loading import Video
 from manyview.workflows.core.table import CORE_NODES
@@ -102,10 +101,10 @@ def test_videos(host: FolderHost, root: Path) -> None:
         run("LoadVideo", host, file="solid.png")
 
 
-def test_videos_that_do_not_fit(host: FolderHost, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MOST_BYTES", 10_000_000)
+def test_videos_that_do_not_fit(host: FolderHost, root: Path) -> None:
+    host.most_image_bytes = 10_000_000
     video = Video(root / "sample" / "walk.mp4", host)
-    with pytest.raises(ValueError, match="use Load Images, which reads only the frames it needs"):
+    with pytest.raises(ValueError, match="take fewer frames, use Load Images"):
         video.get_components()
 
 
@@ -130,8 +129,8 @@ def test_batches_take_the_size_of_the_first(host: FolderHost) -> None:
     assert torch.equal(run("ImageBatch", host, image1=same, image2=same).outputs[0], torch.cat([same, same]))
 
 
-def test_batches_that_do_not_fit(host: FolderHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MOST_BYTES", 1000)
+def test_batches_that_do_not_fit(host: FolderHost) -> None:
+    host.most_image_bytes = 1000
     with pytest.raises(ValueError, match="use fewer or smaller ones"):
         run("ImageBatch", host, image1=torch.zeros(1, 10, 10, 3), image2=torch.zeros(1, 1, 1, 3))
 

@@ -1,17 +1,16 @@
 """Untrusted files: whatever they hold, reading, changing, checking and running end in a graph or in our own error.
 
-MANYVIEW_FUZZ sets the number of examples of each test, and prints what came out; the default is small.
+`--fuzz-cases 1500` makes twelve thousand documents, the eight tests together; with `-s` they say what came out.
 """
 
 import copy
 import importlib.util
 import io
 import json
-import os
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +28,13 @@ from manyview.workflows.problem import WorkflowError
 from manyview.workflows.reading import graph_of, parse, read_stream
 from manyview.workflows.runner import Runner, call_node
 
-_spec = importlib.util.spec_from_file_location("manyview_tests_graphs", Path(__file__).with_name("graphs.py"))
+WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
+_spec = importlib.util.spec_from_file_location("manyview_tests_graphs", WORKFLOWS / "graphs.py")
 _graphs = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_graphs)
 KNOWN = kinds()
-EXAMPLES = int(os.environ.get("MANYVIEW_FUZZ", "150"))
-CASES = list(json.loads((Path(__file__).parent / "saved_by_editor.json").read_text()).values())
+CASES = list(json.loads((WORKFLOWS / "saved_by_editor.json").read_text()).values())
 REAL = {"editor": [case["workflow"] for case in CASES], "API": [case["output"] for case in CASES]}
-fuzz = settings(
-    deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
 COUNTS: Counter[str] = Counter()
 
 WORDS = st.sampled_from(
@@ -71,10 +67,22 @@ VALUES = st.recursive(
 )
 
 
+def fuzz(cases: int, *drawn: st.SearchStrategy) -> Callable[[Callable[..., None]], None]:
+    """Runs a function with so many examples, always the same ones."""
+    rules = settings(
+        deadline=None,
+        max_examples=cases,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    return lambda function: rules(given(*drawn)(function))()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def counts() -> Iterator[None]:
     yield
-    if "MANYVIEW_FUZZ" in os.environ:
+    if COUNTS:
         print("\n" + ", ".join(f"{what}: {count}" for what, count in sorted(COUNTS.items())))
 
 
@@ -96,16 +104,16 @@ def handle(what: str, document: Any) -> None:
         COUNTS[f"{what}: refused"] += 1
 
 
-@fuzz
-@given(VALUES)
-def test_values_of_all_kinds(document: Any) -> None:
-    handle("values", document)
+def test_values_of_all_kinds(fuzz_cases: int) -> None:
+    @fuzz(fuzz_cases, VALUES)
+    def check_one(document: Any) -> None:
+        handle("values", document)
 
 
-@fuzz
-@given(st.lists(VALUES, max_size=4), st.lists(VALUES, max_size=4), VALUES)
-def test_pages_of_all_kinds(nodes: list, links: list, definitions: Any) -> None:
-    handle("pages", {"nodes": nodes, "links": links, "definitions": definitions})
+def test_pages_of_all_kinds(fuzz_cases: int) -> None:
+    @fuzz(fuzz_cases, st.lists(VALUES, max_size=4), st.lists(VALUES, max_size=4), VALUES)
+    def check_one(nodes: list, links: list, definitions: Any) -> None:
+        handle("pages", {"nodes": nodes, "links": links, "definitions": definitions})
 
 
 @st.composite
@@ -127,7 +135,7 @@ def damaged(draw: st.DrawFn, kind: str) -> Any:
             place = place[draw(st.sampled_from(following))]
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
         key = draw(st.sampled_from(keys)) if keys else None
-        action = draw(st.sampled_from(["replace", "remove", "repeat", "swap"]))
+        action = draw(st.sampled_from(["replace", "remove", "repeat", "swap", "multiply"]))
         if key is None:
             continue
         if action == "replace":
@@ -136,22 +144,24 @@ def damaged(draw: st.DrawFn, kind: str) -> Any:
             del place[key]
         elif action == "repeat" and isinstance(place, list):
             place.append(place[key])
+        elif action == "multiply" and isinstance(place, list):
+            place += [place[key]] * draw(st.sampled_from([30, 1500]))
         elif action == "swap":
             other = draw(st.sampled_from(keys))
             place[key], place[other] = place[other], place[key]
     return document
 
 
-@fuzz
-@given(damaged("editor"))
-def test_damaged_files_of_the_editor(document: Any) -> None:
-    handle("editor files", document)
+def test_damaged_files_of_the_editor(fuzz_cases: int) -> None:
+    @fuzz(fuzz_cases, damaged("editor"))
+    def check_one(document: Any) -> None:
+        handle("editor files", document)
 
 
-@fuzz
-@given(damaged("API"))
-def test_damaged_prompts(document: Any) -> None:
-    handle("API files", document)
+def test_damaged_prompts(fuzz_cases: int) -> None:
+    @fuzz(fuzz_cases, damaged("API"))
+    def check_one(document: Any) -> None:
+        handle("API files", document)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -189,49 +199,44 @@ def files(draw: st.DrawFn) -> bytes:
     return data
 
 
-@fuzz
-@given(st.one_of(files(), st.binary(max_size=200)))
-def test_files_of_all_kinds(data: bytes) -> None:
-    try:
-        document = read_stream(io.BytesIO(data))
-    except WorkflowError as error:
-        COUNTS["files: refused"] += 1
-        assert str(error).encode("utf-8")
-        return
-    handle("files", document)
+def test_files_of_all_kinds(fuzz_cases: int) -> None:
+    @fuzz(fuzz_cases, st.one_of(files(), st.binary(max_size=200)))
+    def check_one(data: bytes) -> None:
+        try:
+            document = read_stream(io.BytesIO(data))
+        except WorkflowError as error:
+            COUNTS["files: refused"] += 1
+            assert str(error).encode("utf-8")
+            return
+        handle("files", document)
 
 
-@fuzz
-@given(st.text(max_size=60))
-def test_text_that_is_no_json(text: str) -> None:
-    try:
-        parse(text.encode("utf-8", "surrogatepass"))
-    except WorkflowError:
-        COUNTS["text: refused"] += 1
+def test_text_that_is_no_json(fuzz_cases: int) -> None:
+    @fuzz(fuzz_cases, st.text(max_size=60))
+    def check_one(text: str) -> None:
+        try:
+            parse(text.encode("utf-8", "surrogatepass"))
+        except WorkflowError:
+            COUNTS["text: refused"] += 1
 
 
-@fuzz
-@given(
-    st.integers(0, len(CASES) - 1),
-    st.lists(st.text(max_size=20) | st.builds("{}.{}={}".format, WORDS, WORDS, LEAVES), max_size=3),
-)
-def test_changes_of_all_kinds(place: int, assignments: list[str]) -> None:
-    graph = graph_of(REAL["API"][place], KNOWN)
-    try:
-        check(change(graph, assignments, KNOWN), KNOWN)
-        COUNTS["changes: accepted"] += 1
-    except WorkflowError as error:
-        COUNTS["changes: refused"] += 1
-        assert str(error)
+def test_changes_of_all_kinds(fuzz_cases: int) -> None:
+    written = st.text(max_size=20) | st.builds("{}.{}={}".format, WORDS, WORDS, LEAVES)
+
+    @fuzz(fuzz_cases, st.integers(0, len(CASES) - 1), st.lists(written, max_size=3))
+    def check_one(place: int, assignments: list[str]) -> None:
+        graph = graph_of(REAL["API"][place], KNOWN)
+        try:
+            check(change(graph, assignments, KNOWN), KNOWN)
+            COUNTS["changes: accepted"] += 1
+        except WorkflowError as error:
+            COUNTS["changes: refused"] += 1
+            assert str(error)
 
 
-@fuzz
-@given(_graphs.graphs(KNOWN), st.data())
-def test_graphs_that_are_fit_run_or_fail_by_name(
-    tmp_path_factory: pytest.TempPathFactory, graph: Any, data: Any
-) -> None:
+def test_graphs_that_are_fit_run_or_fail_by_name(tmp_path: Path, fuzz_cases: int) -> None:
     """Nodes of ours are replaced by ones that give nothing; core nodes are the real ones."""
-    host = FolderHost(tmp_path_factory.getbasetemp() / "fuzz" / "base")
+    host = FolderHost(tmp_path / "base")
     around = {*host.base.parent.iterdir(), *host.base.parent.parent.iterdir()}
 
     def call(class_type: str, host: FolderHost, inputs: dict[str, Any]) -> Result:
@@ -239,10 +244,12 @@ def test_graphs_that_are_fit_run_or_fail_by_name(
             return Result((None,) * len(KNOWN[class_type].outputs))
         return call_node(class_type, host, inputs)
 
-    try:
-        Runner(host, call=call).run(graph, found=KNOWN)
-        COUNTS["runs: done"] += 1
-    except WorkflowError as error:
-        COUNTS["runs: failed"] += 1
-        assert str(error).startswith("Node ")
-    assert {*host.base.parent.iterdir(), *host.base.parent.parent.iterdir()} == around, "nothing is written outside"
+    @fuzz(fuzz_cases, _graphs.graphs(KNOWN))
+    def check_one(graph: Any) -> None:
+        try:
+            Runner(host, call=call).run(graph, found=KNOWN)
+            COUNTS["runs: done"] += 1
+        except WorkflowError as error:
+            COUNTS["runs: failed"] += 1
+            assert str(error).startswith("Node ")
+        assert {*host.base.parent.iterdir(), *host.base.parent.parent.iterdir()} == around, "nothing written outside"
