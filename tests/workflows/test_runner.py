@@ -183,7 +183,7 @@ def test_images_of_a_run_are_bounded(host: FolderHost) -> None:
         (ValueError("two\nlines"), r"^Node 4 \(Sparse VGGT Inference\): two lines$"),
         (KeyError("depth"), "KeyError 'depth'"),
         (ValueError(), "ValueError"),
-        (torch.OutOfMemoryError("what fits"), "what fits"),
+        (torch.OutOfMemoryError("Out of memory: what fits"), "Out of memory: what fits"),
         (MemoryError(), "Out of memory: use fewer views"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "Out of memory: use fewer views"),
     ],
