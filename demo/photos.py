@@ -174,8 +174,8 @@ class Photos:
         target = self.thumbnails / f"{self.video.stem}.jpg"
         if not target.exists():
             frames = []
-            read_frames(self.video, [0], lambda _, frame: frames.append(frame))
-            picture = Image.fromarray(frames[0])
+            read_frames(self.video, [0], lambda frame: frames.append(frame.picture.image))
+            picture = frames[0]
             picture.thumbnail((2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
             picture.save(target, quality=82)
         return target

@@ -12,7 +12,7 @@ from .arrays import pictures_from_arrays
 from .files import PathLike, choose, find_files, find_masks, in_order, is_video, number_repeats, unique_names
 from .picture import Picture, read_mask, read_picture, read_size
 from .preprocess import Placement, Size, check_options, place, place_mask, plan
-from .video import choose_frames, count_frames, ended_early, open_video, read_frames
+from .video import VideoFrame, choose_frames, open_video, take_frames
 
 # Which transparent pictures are put on white; the public loaders differ, and colours must equal theirs.
 BLEND = {"keep": "all", "crop": "rgba", "pad": "rgba", "square": "rgba", "pi3": "none"}
@@ -237,34 +237,34 @@ def _mask_array(mask: Image.Image | None, placement: Placement) -> np.ndarray | 
 def _draw_video(
     path: Path, choice: tuple, how: Resize, strict: bool, progress: Progress | None
 ) -> tuple[list[Drawn], list[tuple[str, str]]]:
-    """The chosen frames; a video that ends early is gone through again, to spread the frames over what it has."""
-    info = open_video(path)
-    skipped: list[tuple[str, str]] = []
-    count = info.frames or count_frames(path, progress)
-    while True:
-        frames = choose_frames(count, info.frames_per_second, *choice)
-        if not frames:
-            raise ValueError(f"start is {choice[1]}, but {path.name} has only {count} frames to choose from.")
-        drawn: list[Drawn] = []
-        reached = read_frames(
-            path, frames, lambda at, frame, to=drawn: to.append(_draw_frame(path, at, frame, how)), progress
-        )
-        if len(drawn) == len(frames):
-            break
-        if ended_early(count, reached):
-            sentence = f"{path.name} is cut off or damaged: {reached} of its {count} frames can be read."
-            if strict or reached == 0:
-                raise ValueError(sentence)
-            skipped = [(path.name, sentence)]
-        count = reached
+    """The chosen frames. Where their sizes turn out to differ, they are read again, as all have other places then."""
+    info = open_video(path, progress)
+
+    def choose_among(times: np.ndarray) -> list[int]:
+        chosen = choose_frames(times, *choice)
+        if not chosen:
+            raise ValueError(f"start is {choice[1]}, but {path.name} has only {len(times)} frames to choose from.")
+        return chosen
+
+    placements: dict[Size, Placement] = {}
+
+    def draw(frame: VideoFrame) -> Drawn:
+        size = frame.picture.size
+        if size not in placements:
+            placements[size] = how.plan([size])[0]
+        name = f"{path.stem}_{frame.seconds:08.3f}s.png"
+        return replace(_draw_one(name, path, frame.picture, placements[size]), video_frame=frame.number)
+
+    drawn, damage = take_frames(info, choose_among, draw, progress, BLEND[how.mode])
+    if strict and damage:
+        raise ValueError(damage)
+    if len(placements) > 1:
+        sizes = [each.placement.source for each in drawn]
+        placements.update(zip(sizes, how.plan(sizes), strict=True))
+        drawn, _ = take_frames(info, choose_among, draw, progress, BLEND[how.mode])
     names = number_repeats(each.name for each in drawn)
-    numbered = zip(drawn, names, frames, strict=True)
-    return [replace(each, name=name, video_frame=number) for each, name, number in numbered], skipped
-
-
-def _draw_frame(path: Path, seconds: float, frame: np.ndarray, how: Resize) -> Drawn:
-    image = Image.fromarray(frame)
-    return _draw_one(f"{path.stem}_{seconds:08.3f}s.png", path, Picture(image, image.size), how.plan([image.size])[0])
+    notes = [(path.name, sentence) for sentence in (*info.notes, damage) if sentence]
+    return [replace(each, name=name) for each, name in zip(drawn, names, strict=True)], notes
 
 
 def _with_masks(drawn: list[Drawn], folder: PathLike, strict: bool) -> tuple[list[Drawn], list[tuple[str, str]]]:

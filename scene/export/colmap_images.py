@@ -6,7 +6,7 @@ import logging
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ...models.progress import Progress
 from ..reconstruction import Reconstruction
-from ..video import read_frames
+from ..video import VideoFrame, read_frames
 
 logger = logging.getLogger(__name__)
 
@@ -116,12 +116,11 @@ def _write_video_frames(reconstruction: Reconstruction, folder: Path, names: lis
         if path is not None and numbers[frame] is not None:
             frames_of.setdefault(path, {}).setdefault(numbers[frame], []).append(frame)
     for video, frames in frames_of.items():
-        waiting = iter(sorted(frames))
 
-        def accept(seconds: float, picture: np.ndarray, frames=frames, waiting: Iterator[int] = waiting) -> None:
-            for frame in frames[next(waiting)]:
-                if picture.shape[1::-1] == tuple(reconstruction.original_sizes[frame].tolist()):
-                    Image.fromarray(picture).save(folder / names[frame])
+        def accept(shown: VideoFrame, frames=frames) -> None:
+            for frame in frames[shown.number]:
+                if shown.picture.size == tuple(reconstruction.original_sizes[frame].tolist()):
+                    shown.picture.image.save(folder / names[frame])
                     written.add(frame)
 
         try:

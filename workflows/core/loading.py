@@ -12,7 +12,7 @@ from torch import Tensor
 from ...nodes.graph.host import FolderHost, Result, inside
 from ...scene.files import IMAGE_SUFFIXES, find_files, is_video
 from ...scene.picture import read_picture
-from ...scene.video import count_frames, open_video, read_frames
+from ...scene.video import VideoFrame, open_video, read_frames
 from .batches import FLOAT32, take_bytes
 
 NO_MASK = (1, 64, 64)  # what ComfyUI gives for an image without transparency
@@ -86,16 +86,22 @@ class Video:
 
     def get_components(self) -> Components:
         """All frames, if they fit."""
-        info = open_video(self.path)
+        info = open_video(self.path, self._checked)
         frames: list[Tensor] = []
 
-        def accept(seconds: float, picture: np.ndarray) -> None:
-            self.host.check_cancelled()
-            take_bytes(self.host, picture.size * FLOAT32, "take fewer frames")
-            frames.append(torch.from_numpy(picture))
+        def accept(frame: VideoFrame) -> None:
+            picture = torch.from_numpy(np.array(frame.picture.image))
+            if frames and picture.shape != frames[0].shape:
+                sizes = " and ".join(f"{each.shape[1]} x {each.shape[0]}" for each in (frames[0], picture))
+                raise ValueError(f"The frames of {self.path.name} change their size ({sizes}): use Load Images.")
+            take_bytes(self.host, picture.numel() * FLOAT32, "take fewer frames")
+            frames.append(picture)
 
-        read_frames(self.path, range(info.frames or count_frames(self.path)), accept)
+        read_frames(self.path, None, accept, self._checked)
         return Components(torch.stack(frames).float() / 255, info.frames_per_second)
+
+    def _checked(self, stage: str, done: int, total: int) -> None:
+        self.host.check_cancelled()
 
 
 def file_of(host: FolderHost, name: str) -> Path:
