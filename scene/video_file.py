@@ -191,6 +191,8 @@ def _refuse(url: str, *_: Any) -> None:
 
 
 def _check_file(path: Path) -> None:
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise ValueError(f"{path.name} is no file: give a video file.")
     try:
         with path.open("rb") as file:
             start = file.read(512)
