@@ -60,10 +60,11 @@ def open_video(path: Path, progress: Progress | None = None) -> VideoInfo:
         notes = video.notes + [f"{path.name} {what}" for what in conversions(first[1], video.stream)]
     with opened(path) as video:
         times, promised = video.times(progress)
+        stated_rate = video.frames_per_second  # a closed file must not be asked
     if not len(times):
         times, broken = _decoded_times(path, progress)
         promised = max(promised, len(times) + broken)
-    rate = (len(times) - 1) / times[-1] if len(times) > 1 else video.frames_per_second
+    rate = (len(times) - 1) / times[-1] if len(times) > 1 else stated_rate
     return VideoInfo(path, times, rate, promised, tuple(notes))
 
 

@@ -181,9 +181,16 @@ class _Bytes:
     """What PyAV needs of an open file, without its name."""
 
     def __init__(self, file: BinaryIO) -> None:
+        self.file = file
         self.read: Callable[[int], bytes] = file.read
-        self.seek: Callable[..., int] = file.seek
         self.tell: Callable[[], int] = file.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """The new place; -1 for one that cannot be, which ffmpeg then calls damage."""
+        try:
+            return self.file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
 
 
 def _refuse(url: str, *_: Any) -> None:

@@ -63,6 +63,15 @@ def test_a_variable_frame_rate(tmp_path):
     assert seconds(load(path, limit=4)) == [0, 2, 4, 6]
 
 
+@pytest.mark.parametrize("name", ["one.mp4", "one.avi", "one.ts"])
+def test_a_video_of_one_frame(tmp_path, name):
+    codec = "mpeg2video" if name.endswith("ts") else "mpeg4"
+    for _ in range(20):  # freed memory was read here, which does not fail each time
+        loaded = load(write(tmp_path / name, [0], codec, base=FORTIETH, rate=25), strict=True)
+        assert len(loaded) == 1
+        assert loaded.skipped == ()
+
+
 @pytest.mark.parametrize("name", ["late.mkv", "late.mp4"])
 def test_seconds_count_from_the_first_frame(tmp_path, name):
     path = write(tmp_path / name, [5000 + number * 100 for number in range(20)])
