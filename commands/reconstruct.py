@@ -11,15 +11,21 @@ Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped with Ctrl-C.
 """
 
 import argparse
-import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..nodes import parameters
-from ..texts.paths import is_there, named_path, pattern_of
 from ._options import NO_KERNELS, add_options, chosen
+from ._output import output_folder, taken_folder
+
+if TYPE_CHECKING:
+    from ..models.progress import Progress
+    from ..models.sparse import SparsityConfig
+    from ..scene.reconstruction import Reconstruction
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,107 +55,126 @@ def run(arguments: argparse.Namespace) -> int | None:
     """Read, reconstruct, write and report, in this process or in one for each GPU."""
     from ._ranks import among_ranks, check_devices, own_command, run_ranks
 
-    folder = output_folder(arguments.input, arguments.out, arguments.overwrite)
     if among_ranks():
         from ..models.parallel import process_group
         from ..nodes.load_model import choose_device
 
         with process_group(choose_device(arguments.device)) as device:
             arguments.device = str(device)
-            return photos_to_files(arguments, folder, split=True)
+            return photos_to_files(arguments, split=True)
     if arguments.gpus == 1:
-        return photos_to_files(arguments, folder)
+        return photos_to_files(arguments)
+    output_folder(arguments.input, arguments.out, arguments.overwrite)
     check_devices(arguments.gpus, arguments.device)
     return run_ranks(own_command(arguments.argv), arguments.gpus)
 
 
-def photos_to_files(arguments: argparse.Namespace, folder: Path, split: bool = False) -> None:
-    """The whole way; with `split` as one of several processes, of which the first one writes and reports."""
+def photos_to_files(arguments: argparse.Namespace, split: bool = False) -> int | None:
+    """The whole way; with `split` as one of several processes, of which the first one writes and reports.
+
+    Everything that can be known before is checked before the network runs.
+    """
     started = time.perf_counter()
     from ..models.gpu_kernels import allow_kernels
-    from ..models.parallel import FrameParallel, is_first
-    from ..nodes.export import export
-    from ..nodes.load_images import load_images
-    from ..nodes.load_model import load_model
-    from ..nodes.point_cloud import parse_frames, point_cloud
-    from ..nodes.reconstruct import reconstruct
-    from ..nodes.report import report_text
+    from ..models.parallel import is_first
+    from ..nodes.point_cloud import parse_frames
     from ..nodes.sparsity import sparsity
     from ..scene.files import find_files
-    from ..scene.pointcloud import check_frames
     from ._progress_bars import ProgressBars
 
+    first = is_first()
+    if first:
+        output_folder(arguments.input, arguments.out, arguments.overwrite)
     seconds = {"start": time.perf_counter() - started}
     allow_kernels(not arguments.no_kernels)
     source = arguments.input[0] if len(arguments.input) == 1 else arguments.input
     find_files(source)  # what is wrong is told before the long work
-    frames = parse_frames(arguments.frames)
+    parse_frames(arguments.frames)
     chosen_sparsity = sparsity(**chosen(arguments, parameters.SPARSITY))
-    with ProgressBars() if is_first() else nullcontext() as progress:
-        with timed(seconds, "model"):
-            model = load_model(**chosen(arguments, parameters.LOAD_MODEL), progress=progress)
-        with timed(seconds, "images"):
-            options = chosen(arguments, parameters.LOAD_IMAGES)
-            images = load_images(source, model=model, **options, progress=progress)
-        check_frames(frames, len(images))
-        options = chosen(arguments, parameters.RECONSTRUCT)
-        parallel = FrameParallel(len(images)) if split else None
-        scene = reconstruct(model, images, sparsity=chosen_sparsity, **options, parallel=parallel, progress=progress)
-        if scene is None:  # the first process has it
-            return
-        seconds |= scene.timings
-        with timed(seconds, "point cloud"):
-            cloud = point_cloud(scene, **chosen(arguments, parameters.POINT_CLOUD), progress=progress)
-        with timed(seconds, "files"):
-            options = chosen(arguments, parameters.EXPORT)
-            formats, overwrite = arguments.formats, arguments.overwrite
-            files = export(scene, cloud, folder, formats, **options, overwrite=overwrite, progress=progress)
+    place = taken_folder(arguments.input, arguments.out, arguments.overwrite) if first else nullcontext((None, False))
+    with place as (folder, replace):
+        with ProgressBars() if first else nullcontext() as progress:
+            scene = scene_of(arguments, source, chosen_sparsity, folder, split, seconds, progress)
+            if scene is None:  # the first process has it
+                return None
+            written = write(arguments, scene, folder, replace, seconds, progress)
+        return tell(scene, folder, seconds, *written)
+
+
+def scene_of(
+    arguments: argparse.Namespace,
+    source: str | list[str],
+    sparsity: "SparsityConfig | None",
+    folder: Path | None,
+    split: bool,
+    seconds: dict[str, float],
+    progress: "Progress | None",
+) -> "Reconstruction | None":
+    """What the network finds in the images; None in all processes but the first."""
+    from ..models.parallel import FrameParallel
+    from ..nodes.export import check_space
+    from ..nodes.load_images import load_images
+    from ..nodes.load_model import load_model
+    from ..nodes.point_cloud import parse_frames
+    from ..nodes.reconstruct import reconstruct
+    from ..scene.pointcloud import check_frames
+
+    with timed(seconds, "model"):
+        model = load_model(**chosen(arguments, parameters.LOAD_MODEL), progress=progress)
+    with timed(seconds, "images"):
+        images = load_images(source, model=model, **chosen(arguments, parameters.LOAD_IMAGES), progress=progress)
+    check_frames(parse_frames(arguments.frames), len(images))
+    if folder is not None:
+        check_space(images, folder, arguments.formats)
+    options = chosen(arguments, parameters.RECONSTRUCT)
+    parallel = FrameParallel(len(images)) if split else None
+    return reconstruct(model, images, sparsity=sparsity, **options, parallel=parallel, progress=progress)
+
+
+def write(
+    arguments: argparse.Namespace,
+    scene: "Reconstruction",
+    folder: Path,
+    overwrite: bool,
+    seconds: dict[str, float],
+    progress: "Progress | None",
+) -> tuple[list[Path], list[str], int]:
+    """The files, a sentence for each format that could not be written, and how many points there are."""
+    from ..nodes.export import IncompleteExport, export
+    from ..nodes.point_cloud import point_cloud
+
+    seconds |= scene.timings
+    with timed(seconds, "point cloud"):
+        cloud = point_cloud(scene, **chosen(arguments, parameters.POINT_CLOUD), progress=progress)
+    with timed(seconds, "files"):
+        options = chosen(arguments, parameters.EXPORT)
+        try:
+            files = export(scene, cloud, folder, arguments.formats, **options, overwrite=overwrite, progress=progress)
+        except IncompleteExport as error:
+            return error.files, error.sentences, len(cloud)
+    return files, [], len(cloud)
+
+
+def tell(
+    scene: "Reconstruction",
+    folder: Path,
+    seconds: dict[str, float],
+    files: list[Path],
+    failures: list[str],
+    points: int,
+) -> int:
+    """Print what was done; the exit code."""
+    from ..nodes.report import report_text
+
     scene.timings = seconds
-    if not len(cloud):
+    if not points:
         print("note: no point is left; lower --confidence-percentile or --confidence-threshold, or look at the masks.")
-    print(f"\n{report_text(scene)}\npoints: {len(cloud):,}\n\n{len(files)} files in {folder}:")
+    print(f"\n{report_text(scene)}\npoints: {points:,}\n\n{len(files)} files in {folder}:")
     for line in summary_of(files, folder):
         print("  " + line)
-
-
-def output_folder(inputs: list[str], wanted: Path | None, overwrite: bool) -> Path:
-    """The folder to write to, checked before the long work begins; it is made only when there is something to write."""
-    if wanted is None:
-        first = folder = Path("output") / result_name(inputs)
-        count = 1
-        while folder.is_file() or (holds_files(folder) and not overwrite):
-            count += 1
-            folder = first.with_name(f"{first.name}-{count}")
-        return writable(folder)
-    if holds_files(wanted) and not overwrite:
-        raise FileExistsError(f"the folder {wanted} is not empty; name another with --out, or add --overwrite.")
-    return writable(wanted)
-
-
-def result_name(inputs: list[str]) -> str:
-    """The name of a folder as it is, of a file without its ending; "scene" for several inputs and for patterns."""
-    if len(inputs) > 1 or pattern_of(inputs[0]) is not None:
-        return "scene"
-    path = named_path(inputs[0])
-    if not is_there(path):
-        return "scene"  # what is missing is told when it is looked for
-    path = path.resolve()
-    return (path.name if path.is_dir() else path.stem) or "scene"
-
-
-def writable(folder: Path) -> Path:
-    """The folder itself; ValueError if it cannot be made or written to, as far as can be told without trying."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise ValueError(f"--out {folder} cannot be: {there} is a file; name a folder.")
-    if not os.access(there, os.W_OK):
-        raise ValueError(f"nothing can be written to {there}; name another folder with --out.")
-    return folder
-
-
-def holds_files(folder: Path) -> bool:
-    """True for a folder with anything in it."""
-    return folder.is_dir() and any(folder.iterdir())
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 @contextmanager

@@ -151,14 +151,16 @@ def carried(document: Any, assignments: list[str]) -> Any:
 
 def keep_previews(host: "FolderHost", done: Iterable["Done"]) -> None:
     """Copy what nodes showed from the temp folder to OUT/previews, named by node."""
+    from ..nodes.graph.host import filled
+
     for each in done:
         for shown in each.ui.values():
             for place, entry in enumerate(shown):
                 if isinstance(entry, dict) and entry.get("type") == "temp":
                     source = host.temp_folder / entry["subfolder"] / entry["filename"]
                     name = f"{each.number.replace(':', '_')}_{each.node.class_type}_{place}{source.suffix}"
-                    target = host.output_place(f"previews/{Path(name).stem}")
-                    shutil.copyfile(source, target.with_name(target.name + source.suffix))
+                    with filled(host.output_place(f"previews/{Path(name).stem}", source.suffix)) as target:
+                        shutil.copyfile(source, target)
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -60,8 +60,13 @@ def unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
     """File names; where one occurs twice, those with their folder's name, and numbered where that does not help."""
     names = [path.name for path in paths]
     repeated = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    wanted = [f"{path.parent.name}/{path.name}" if path.name in repeated else path.name for path in paths]
+    wanted = [_with_folder(path) if path.name in repeated else path.name for path in paths]
     return number_repeats(wanted)
+
+
+def _with_folder(path: Path) -> str:
+    """The file's name with that of its folder, as far as the path has one."""
+    return f"{path.parent.name}/{path.name}" if path.parent.name else path.name
 
 
 def number_repeats(names: Iterable[str]) -> tuple[str, ...]:

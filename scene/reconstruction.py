@@ -58,7 +58,7 @@ class Reconstruction:
     left_out: tuple[int, ...] = ()  # places, among the images that the network got, of views that are not here
 
     def __post_init__(self) -> None:
-        self.names = tuple(self.names)
+        self.names = tuple(name.encode("utf-8", "replace").decode("utf-8") for name in self.names)  # no odd bytes
         self.paths = tuple(self.paths) or (None,) * len(self.names)
         self.video_frames = tuple(self.video_frames) or (None,) * len(self.names)
         self.notes, self.left_out = tuple(self.notes), tuple(self.left_out)

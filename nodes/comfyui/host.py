@@ -12,7 +12,7 @@ from comfy_api.latest import Types, io
 from PIL import Image
 
 from ...models.checkpoints import LoadedModel
-from ..graph.host import sources_in
+from ..graph.host import reserve, sources_in
 from ..graph.table import NODES
 
 MODEL_FOLDER = "manyview"  # below ComfyUI's models folder, and the name in extra_model_paths.yaml
@@ -59,9 +59,9 @@ class ComfyHost:
     def model_path(self, name: str) -> Path:
         return Path(folder_paths.get_full_path_or_raise(MODEL_FOLDER, name))
 
-    def output_place(self, prefix: str) -> Path:
+    def output_place(self, prefix: str, suffix: str = "") -> Path:
         folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(self.output_folder))
-        return Path(folder) / f"{name}_{counter:05}_"
+        return reserve(Path(folder) / name, counter, suffix)
 
     def hold(self, loaded: LoadedModel) -> dict[str, Any]:
         return {"loaded": loaded, "patcher": ModelPatcher(loaded.model, self.device, self.storage_device)}

@@ -7,7 +7,8 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ import torch
 
 from ...models.checkpoints import LoadedModel
 from ...models.progress import Progress
+from ...scene.export.names import portable_path
 from ...scene.files import is_video, natural_key
 from ..load_model import choose_device
 from ..memory import free_bytes_on
@@ -54,8 +56,11 @@ class Host(Protocol):
     def model_path(self, name: str) -> Path:
         """The file of one of these names; FileNotFoundError if it is gone."""
 
-    def output_place(self, prefix: str) -> Path:
-        """A path below the output folder that nothing has yet, such as output/scene_00001_; no suffix."""
+    def output_place(self, prefix: str, suffix: str = "") -> Path:
+        """A new folder below the output folder, such as output/scene_00001_, or with a suffix a new and empty file.
+
+        It is made here, so that whoever asks at the same time gets another.
+        """
 
     def hold(self, loaded: LoadedModel) -> dict[str, Any]:
         """The model under the host's memory management: {"loaded": loaded, ...}."""
@@ -114,12 +119,13 @@ class FolderHost:
     def model_path(self, name: str) -> Path:
         return inside(self.model_folder, name)
 
-    def output_place(self, prefix: str) -> Path:
+    def output_place(self, prefix: str, suffix: str = "") -> Path:
         wanted = inside(self.output_folder, dated(prefix), must_exist=False)
+        wanted = self.output_folder / portable_path(Path(os.path.relpath(wanted, self.output_folder)).as_posix())
         wanted.parent.mkdir(parents=True, exist_ok=True)
         taken = [re.fullmatch(rf"{re.escape(wanted.name)}_(\d+)_.*", path.name) for path in wanted.parent.iterdir()]
         number = 1 + max((int(match[1]) for match in taken if match), default=0)
-        return wanted.with_name(f"{wanted.name}_{number:05}_")
+        return reserve(wanted, number, suffix)
 
     def hold(self, loaded: LoadedModel) -> dict[str, Any]:
         return {"loaded": loaded}
@@ -153,6 +159,35 @@ def inside(folder: Path, name: str, must_exist: bool = True) -> Path:
     if must_exist and not path.exists():
         raise FileNotFoundError(f"{name!r} is not in the {folder.name} folder any more; refresh and choose again.")
     return path
+
+
+def reserve(wanted: Path, number: int, suffix: str = "") -> Path:
+    """Make the folder, or with a suffix the empty file, of this name and of the first free number from `number` on."""
+    while True:
+        path = wanted.with_name(f"{wanted.name}_{number:05}_{suffix}")
+        try:
+            if suffix:
+                path.open("xb").close()
+            else:
+                path.mkdir()
+        except FileExistsError:  # somebody else was quicker
+            number += 1
+        else:
+            return path
+
+
+@contextmanager
+def filled(path: Path) -> Iterator[Path]:
+    """A reserved file or folder to write to; if that fails, what is still empty of it is removed."""
+    try:
+        yield path
+    except BaseException:
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def dated(prefix: str) -> str:

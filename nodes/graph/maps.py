@@ -10,7 +10,7 @@ from ...scene.export import write_depth
 from ...scene.preview import confidence_pictures, depth_maps, depth_pictures
 from ...scene.reconstruction import Reconstruction
 from .cameras import camera_matrices
-from .host import Host, Result
+from .host import Host, Result, filled
 from .packets import grey_image_of, image_of, scene_of
 
 STYLES = {
@@ -30,8 +30,8 @@ def run_depth_maps(host: Host, *, scene: dict, style: str, scale: str, files: di
     usable = np.stack([found.usable(frame) for frame in range(len(found))])
     folder, ui = "", {}
     if files["files"] != NO_FILES:
-        place = host.output_place(files["filename_prefix"])
-        written = write_depth(found, place, files["files"])
+        with filled(host.output_place(files["filename_prefix"])) as place:
+            written = write_depth(found, place, files["files"])
         folder, ui = str(place), {"text": [f"{len(written)} depth maps in {place}"]}
     confidence = image_of(confidence_pictures(found)) if style == "colours" else grey_image_of(found.confidence)
     outputs = (depth_image(found, style, scale), confidence, torch.from_numpy(usable).float(), geometry(found), folder)

@@ -9,9 +9,9 @@ from torch import Tensor
 from ...scene.export import write_ply
 from ...scene.pointcloud import PointCloud
 from ...scene.reconstruction import Reconstruction
-from ..export import export
+from ..export import IncompleteExport, export
 from ..point_cloud import point_cloud
-from .host import Host, Result, entry, temporary
+from .host import Host, Result, entry, filled, temporary
 from .loading import given
 from .packets import points_of, points_packet, scene_of
 
@@ -37,8 +37,7 @@ def run_export(
     if not formats:
         raise ValueError(f"Nothing is chosen to be written; switch on one of {', '.join(POINT_FORMATS)}.")
     found = scene_of(scene)
-    files = _export(host, found, cloud_for(found, points), filename_prefix, formats, cameras=cameras)
-    return _written(host, files)
+    return _export(host, found, cloud_for(found, points), filename_prefix, formats, cameras=cameras)
 
 
 def run_export_colmap(
@@ -55,8 +54,7 @@ def run_export_colmap(
     found = scene_of(scene[0])
     cloud = cloud_for(found, points[0] if points else None)
     pictures = None if images is None else [picture for batch in images for picture in _pictures(batch)]
-    files = _export(host, found, cloud, filename_prefix[0], ["colmap"], **given(options), pictures=pictures)
-    return _written(host, files)
+    return _export(host, found, cloud, filename_prefix[0], ["colmap"], **given(options), pictures=pictures)
 
 
 def cloud_for(scene: Reconstruction, points: dict | None) -> PointCloud:
@@ -66,15 +64,22 @@ def cloud_for(scene: Reconstruction, points: dict | None) -> PointCloud:
 
 def _export(
     host: Host, scene: Reconstruction, cloud: PointCloud, prefix: str, formats: list[str], **options: Any
-) -> list[Path]:
-    folder = host.output_place(prefix)
-    return export(scene, cloud, folder, formats, **options, extras=dict(host.metadata), progress=host.progress)
+) -> Result:
+    """Write the formats into a new folder; one that fails is told, and the others are there."""
+    options |= {"extras": dict(host.metadata), "progress": host.progress}
+    with filled(host.output_place(prefix)) as folder:
+        try:
+            files, failures = export(scene, cloud, folder, formats, **options), []
+        except IncompleteExport as error:
+            if not error.files:
+                raise
+            files, failures = error.files, error.sentences
+    return _written(host, folder, files, failures)
 
 
-def _written(host: Host, files: list[Path]) -> Result:
+def _written(host: Host, folder: Path, files: list[Path], failures: list[str]) -> Result:
     """The folder, and what the page may show of it."""
-    folder = next(path for path in files[0].parents if path.name.endswith("_"))
-    ui: dict[str, list] = {"text": [f"{len(files)} files in {folder}"]}
+    ui: dict[str, list] = {"text": ["\n".join((f"{len(files)} files in {folder}", *failures))]}
     if shown := [entry(host, path) for path in files if path.suffix in (".ply", ".glb")]:
         ui["3d"] = shown
     if pictures := [entry(host, path) for path in files if path.name == "cloud.png"]:

@@ -1,13 +1,18 @@
 """A file appears under its final name complete or not at all."""
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .names import shortened_part
+
 PathLike = str | os.PathLike[str]
+PARTIAL = re.compile(r"\..*\.[0-9a-f]{8}\.partial", re.DOTALL)  # names of what is not finished
+NAME_BYTES = 200
 
 
 @contextmanager
@@ -59,4 +64,4 @@ def refuse_existing(paths: list[Path], overwrite: bool) -> None:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.partial")
+    return path.with_name(f".{shortened_part(path.name, NAME_BYTES)}.{secrets.token_hex(4)}.partial")

@@ -8,7 +8,7 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ...models.progress import Progress
 from ..reconstruction import Reconstruction
 from ..video import VideoFrame, read_frames
+from .names import portable_names
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,9 @@ def place_images(
     not there, or is no picture of that size, becomes the model's image at its own resolution.
     """
     pictures = _pictures_of_views(reconstruction, pictures)
-    names = [_project_name(name) for name in reconstruction.names]
+    names = portable_names(reconstruction.names)
+    if pictures is not None:  # written with an ending that keeps every pixel
+        names = portable_names(name if name.lower().endswith(".png") else f"{name}.png" for name in names)
     if no_spaces:
         names = _without_spaces(names)
     sizes = reconstruction.original_sizes.copy()
@@ -58,11 +61,12 @@ def place_images(
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
     done = _write_pictures(pictures, folder, names) or _write_video_frames(reconstruction, folder, names)
+    taken = {name.casefold() for name in names}
     for frame in range(len(names)):
         target = folder / names[frame]
         if frame not in done and not _copy_upright(reconstruction.paths[frame], target, tuple(sizes[frame].tolist())):
             if target.suffix.lower() not in SUFFIXES:
-                names[frame] += ".png"
+                names[frame] = _as_png(names[frame], taken)
                 target = folder / names[frame]
             Image.fromarray(reconstruction.images[frame]).save(target, quality=95)
             sizes[frame] = reconstruction.image_size[::-1]
@@ -99,12 +103,19 @@ def _pictures_of_views(
 
 
 def _write_pictures(pictures: Sequence[np.ndarray] | None, folder: Path, names: list[str]) -> set[int]:
-    """Writes images that are in memory; returns which there were. Names get an ending that keeps every pixel."""
+    """Writes images that are in memory; returns which there were."""
     for frame, picture in enumerate(pictures or ()):
-        if not names[frame].lower().endswith(".png"):
-            names[frame] += ".png"
         Image.fromarray(picture).save(folder / names[frame], compress_level=1)
     return set(range(len(pictures or ())))
+
+
+def _as_png(name: str, taken: set[str]) -> str:
+    """The name with .png behind it, numbered if it is taken, which it then is."""
+    candidate, number = f"{name}.png", 2
+    while candidate.casefold() in taken:
+        candidate, number = f"{name}_{number}.png", number + 1
+    taken.add(candidate.casefold())
+    return candidate
 
 
 def _write_video_frames(reconstruction: Reconstruction, folder: Path, names: list[str]) -> set[int]:
@@ -128,14 +139,6 @@ def _write_video_frames(reconstruction: Reconstruction, folder: Path, names: lis
         except (ValueError, ImportError, OSError) as error:
             logger.warning("The model's smaller images stand for the frames of %s: %s", video.name, error)
     return written
-
-
-def _project_name(name: str) -> str:
-    """The frame's name with forward slashes; it must stay inside the project's folder."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in name or not path.name:
-        raise ValueError(f"The image name {name!r} leads out of the project's folder; rename the image.")
-    return str(path)
 
 
 def _without_spaces(names: list[str]) -> list[str]:

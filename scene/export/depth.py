@@ -8,7 +8,7 @@ npy: float32 arrays (H, W).
 
 import json
 import zlib
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 from ..reconstruction import Reconstruction
 from ..soundness import sound
 from .atomic import PathLike, new_folder
+from .names import portable_names
 
 FORMATS = ("png", "exr", "npy")
 EXR_LINES = 16  # scan lines in one ZIP block
@@ -55,15 +56,7 @@ def write_depth(
 
 def unique_stems(names: tuple[str, ...]) -> list[str]:
     """File name stems for frames: without folders and suffix, numbered where two would be the same."""
-    stems, seen = [], set()
-    for name in names:
-        stem = base = PurePath(name.replace("\\", "/")).stem or "frame"
-        number = 2
-        while stem.casefold() in seen:
-            stem, number = f"{base}_{number}", number + 1
-        seen.add(stem.casefold())
-        stems.append(stem)
-    return stems
+    return portable_names(names, folders=False, ending="")
 
 
 def write_exr(depth: np.ndarray, path: Path) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from manyview import commands
 from manyview.commands.reconstruct import output_folder
 from manyview.scene.export import npz
+from manyview.scene.export.claim import MARK, claimed
 from manyview.scene.files import find_files
 
 
@@ -97,6 +99,59 @@ def test_unwritable_folder_is_told_before_the_work(
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # root may write anywhere
     assert run(photos, "--model", "no-such-model", "--out", tmp_path / "a" / "b") == commands.BAD_INPUT
     assert f"nothing can be written to {tmp_path}; name another folder" in capsys.readouterr().err
+
+
+def test_a_retry_after_a_run_that_was_killed(
+    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    (out / ".depth.0123abcd.partial").mkdir(parents=True)
+    (out / MARK).touch()
+    (out / "points.ply").write_text("of the run that was killed")
+    (out / "notes.txt").write_text("mine")
+    command = [photos, "--model", tiny_model, "--formats", "ply", "--limit", "1", "--out", out]
+    assert run(*command) == 0
+    assert "has files of a run that was ended; they are replaced" in capsys.readouterr().out
+    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "points.ply"]
+    assert (out / "points.ply").read_bytes().startswith(b"ply") and (out / "notes.txt").read_text() == "mine"
+    assert run(*command) == commands.BAD_INPUT
+
+
+def test_no_two_runs_write_into_one_folder(
+    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [photos, "--model", tiny_model, "--formats", "ply", "--limit", "1"]
+    with ThreadPoolExecutor(1) as other:
+        taken = claimed(Path("output") / "photos")
+        other.submit(taken.__enter__).result()  # as another process would hold it
+        assert run(*command, "--out", "output/photos", "--overwrite") == commands.BAD_INPUT
+        assert "another run is writing into output/photos" in capsys.readouterr().err
+        assert run(*command) == 0
+        other.submit(taken.__exit__, None, None, None).result()
+    assert [path.name for path in Path("output").iterdir()] == ["photos-2"]
+
+
+def test_a_format_that_fails_costs_no_other(
+    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args, **options):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("manyview.nodes.export.write_npz", full)
+    command = [photos, "--model", tiny_model, "--limit", "1", "--out", tmp_path / "out"]
+    assert run(*command, "--formats", "npz", "ply") == commands.FAILED
+    said = capsys.readouterr()
+    assert "1 files in" in said.out and "error: npz could not be written: the disk is full." in said.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["points.ply"]
+
+
+def test_an_output_that_leads_nowhere_is_told_before_the_work(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "unmounted")
+    assert run(photos, "--model", "no-such-model", "--out", tmp_path / "link") == commands.BAD_INPUT
+    assert "unmounted, which is not there" in capsys.readouterr().err
 
 
 def test_no_point_left_is_told(tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,15 +1,18 @@
 """All formats in one folder."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from manyview.nodes import export as nodes_export
 from manyview.nodes.export import export
 from manyview.nodes.load_images import load_images
 from manyview.nodes.load_model import load_model
 from manyview.nodes.point_cloud import point_cloud
 from manyview.nodes.reconstruct import reconstruct
+from manyview.scene.images import images_from_arrays
 
 
 @pytest.fixture
@@ -40,6 +43,48 @@ def test_existing_files_stay(result, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=r"points\.ply exists"):
         export(*result, tmp_path, ["ply"])
     assert export(*result, tmp_path, ["ply"], overwrite=True) == [tmp_path / "points.ply"]
+
+
+def test_what_fails_is_told_and_the_rest_is_written(result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(nodes_export, "write_npz", full)
+    with pytest.raises(nodes_export.IncompleteExport, match=r"npz could not be written: .*No space left") as caught:
+        export(*result, tmp_path / "out", ["npz", "ply", "depth"])
+    assert list(caught.value.reasons) == ["npz"] and (tmp_path / "out" / "points.ply") in caught.value.files
+    assert (tmp_path / "out" / "depth" / "depth.json").exists()
+    with pytest.raises(OSError, match="No space left"):
+        export(*result, tmp_path / "alone", ["npz"])
+    assert not (tmp_path / "alone").exists()
+
+
+def test_cancelling_is_no_failure(result, tmp_path: Path) -> None:
+    def cancel(stage: str, done: int, total: int) -> None:
+        if stage == "tracks":
+            raise RuntimeError("cancelled")
+
+    with pytest.raises(RuntimeError, match=r"^cancelled$"):
+        export(*result, tmp_path / "out", ["ply", "colmap", "npz"], progress=cancel)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["points.ply"]
+
+
+def test_nothing_is_written_where_one_result_is_there(result, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "scene.npz").write_text("precious")
+    with pytest.raises(FileExistsError, match=r"scene\.npz exists already"):
+        export(*result, out, ["ply", "npz"])
+    assert [path.name for path in out.iterdir()] == ["scene.npz"]
+
+
+def test_a_disk_that_is_too_small_is_told(result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = images_from_arrays(np.zeros((2, 56, 56, 3), np.uint8))
+    nodes_export.check_space(images, tmp_path, ["npz", "colmap"])
+    monkeypatch.setattr(nodes_export.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    nodes_export.check_space(images, tmp_path, ["ply"])
+    with pytest.raises(OSError, match=r"need at least .* are free in .*; make room"):
+        nodes_export.check_space(images, tmp_path, ["npz"])
 
 
 @pytest.mark.parametrize("formats", [[], ["ply", "stl"]])

@@ -119,7 +119,7 @@ def test_names_without_spaces_stay_different(make_room, tmp_path):
     write_colmap(room, point_cloud(room), tmp_path / "room", text=True)
     model = pycolmap.Reconstruction(tmp_path / "room" / "sparse" / "0")
     names = {model.images[index].name for index in (1, 2, 3, 4)}
-    assert names == {"_a_b.png", "a_b.png", "__a_b.png", "c.png"}
+    assert names == {"_a_b.png", "a_b.png", "a_b_2.png", "c.png"}
     assert names == {path.name for path in (tmp_path / "room" / "images").iterdir()}
 
 
@@ -134,9 +134,6 @@ def test_points_off_their_rays_get_no_observation(room, tmp_path):
 
 
 def test_wrong_requests_are_refused_and_leave_nothing(make_room, tmp_path):
-    room = make_room(names=("../a.png", "b.png", "c.png", "d.png"))
-    with pytest.raises(ValueError, match="leads out"):
-        write_colmap(room, point_cloud(room), tmp_path / "room")
     room = make_room()
     with pytest.raises(ValueError, match="at least one"):
         write_colmap(room, point_cloud(room), tmp_path / "room", binary=False)

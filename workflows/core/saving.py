@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from ...nodes.graph.host import Host, Result, entry, temporary
+from ...nodes.graph.host import Host, Result, entry, filled, temporary
 
 MOST_TEXT = 100_000
 
@@ -22,7 +22,7 @@ def run_preview_image(host: Host, *, images: Tensor) -> Result:
 
 def run_save_image(host: Host, *, images: Tensor, filename_prefix: str) -> Result:
     """(images,): written into the output folder, with the workflow in them."""
-    return _saved(host, images, lambda: _output_file(host, filename_prefix, ".png"))
+    return _saved(host, images, lambda: host.output_place(filename_prefix, ".png"))
 
 
 def run_preview_cloud(host: Host, *, model_3d: Path, **viewport: Any) -> Result:
@@ -32,8 +32,8 @@ def run_preview_cloud(host: Host, *, model_3d: Path, **viewport: Any) -> Result:
 
 def run_save_cloud(host: Host, *, model_3d: Path, filename_prefix: str, **viewport: Any) -> Result:
     """(cloud, placing, camera, width, height): copied into the output folder."""
-    target = _output_file(host, filename_prefix, Path(model_3d).suffix)
-    shutil.copyfile(model_3d, target)
+    with filled(host.output_place(filename_prefix, Path(model_3d).suffix)) as target:
+        shutil.copyfile(model_3d, target)
     return _cloud(host, target, viewport)
 
 
@@ -58,8 +58,8 @@ def _saved(host: Host, images: Tensor, place: Any) -> Result:
     for image in images[..., :3]:
         host.check_cancelled()
         picture = (image.clamp(0, 1) * 255).round().byte().cpu().numpy()
-        path = place()
-        Image.fromarray(np.ascontiguousarray(picture)).save(path, pnginfo=metadata, compress_level=4)
+        with filled(place()) as path:
+            Image.fromarray(np.ascontiguousarray(picture)).save(path, pnginfo=metadata, compress_level=4)
         shown.append(entry(host, path))
     return Result((images,), {"images": shown})
 
@@ -67,11 +67,6 @@ def _saved(host: Host, images: Tensor, place: Any) -> Result:
 def _cloud(host: Host, path: Path, viewport: dict[str, Any]) -> Result:
     names = ("model_3d_info", "camera_info", "width", "height")
     return Result((path, *(viewport.get(name) for name in names)), {"3d": [entry(host, path)]})
-
-
-def _output_file(host: Host, prefix: str, suffix: str) -> Path:
-    place = host.output_place(prefix)
-    return place.with_name(place.name + suffix)
 
 
 def _about(value: Any) -> str:

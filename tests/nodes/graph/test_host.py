@@ -1,11 +1,12 @@
 """The services of a host, by the one that is a plain folder."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from manyview.nodes.graph.host import FolderHost, entry, inside, temporary
+from manyview.nodes.graph.host import FolderHost, entry, filled, inside, temporary
 
 
 def test_sources_are_folders_at_any_depth_and_videos(host: FolderHost) -> None:
@@ -52,12 +53,27 @@ def test_a_link_that_leads_out_is_refused(host: FolderHost, tmp_path: Path) -> N
 def test_output_places_are_new(host: FolderHost) -> None:
     first = host.output_place("manyview/scene")
     assert first == host.output_folder / "manyview" / "scene_00001_"
-    first.mkdir()
+    assert first.is_dir() and not any(first.iterdir())
     (first.parent / "scene_00007_.ply").touch()
     (first.parent / "scene_xyz").touch()
     assert host.output_place("manyview/scene").name == "scene_00008_"
     assert host.output_place("manyview/other").name == "other_00001_"
     assert host.output_place("%year%-%month%/x").parent.name == time.strftime("%Y-%m")
+    assert host.output_place("12:30/a?", ".png").relative_to(host.output_folder).as_posix() == "12_30/a__00001_.png"
+
+
+@pytest.mark.parametrize("suffix", ["", ".png"])
+def test_many_at_once_get_different_places(host: FolderHost, suffix: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        places = list(pool.map(lambda _: host.output_place("many/x", suffix), range(80)))
+    assert len(set(places)) == 80 and all(place.exists() for place in places)
+
+
+def test_a_place_that_was_not_filled_is_free_again(host: FolderHost) -> None:
+    for suffix in ("", ".png"):
+        with pytest.raises(KeyboardInterrupt), filled(host.output_place("x", suffix)):
+            raise KeyboardInterrupt
+    assert not any(host.output_folder.iterdir())
 
 
 def test_entries_name_files_as_the_page_does(host: FolderHost, tmp_path: Path) -> None:

@@ -36,6 +36,21 @@ def test_export(host: FolderHost, scene: Packet) -> None:
     assert drawn.ui["images"][0]["subfolder"] == "a/b_00002_/preview" and "3d" not in drawn.ui
 
 
+def test_what_cannot_be_written_is_told_beside_what_was(
+    host: FolderHost, scene: Packet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args, **options):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("manyview.nodes.export.write_npz", full)
+    result = export(host, scene, ply=True, npz=True)
+    assert result.ui["text"][0].splitlines()[1:] == ["npz could not be written: the disk is full."]
+    assert (Path(result.outputs[0]) / "points.ply").exists()
+    with pytest.raises(OSError, match="the disk is full"):
+        export(host, scene, npz=True)
+    assert [path.name for path in (host.output_folder / "a").iterdir()] == ["b_00001_"]
+
+
 def test_export_colmap_with_the_original_images(host: FolderHost, scene: Packet) -> None:
     originals = [torch.rand(2, 60, 80, 3), torch.rand(80, 60, 3)]
     options = {"filename_prefix": ["c"], "colmap_text": [True], "colmap_points": [50]}
