@@ -15,8 +15,8 @@ from .reconstruction import Reconstruction
 
 Level = Literal["good", "doubtful", "a guess", "not rated"]
 
-LIMITS = {"mini": (0.25, 0.02)}
-"""By model: the median confidence from which on a scene is good, and below which it is a guess."""
+LIMITS = {"mini": (0.22, 0.03)}
+"""By model: the mean confidence from which on a scene is good, and below which it is a guess."""
 NOTHING_KNOWN = 0.01  # where three quarters of the pixels have less, any of our networks says that it does not know
 MEANING = {
     "good": "cameras and depth fit together as well as this model can make them",
@@ -32,7 +32,7 @@ class Verdict:
     """A plain judgement of a scene. Confidences are over the pixels that may be used, 0 (a guess) to 1 (sure)."""
 
     level: Level
-    confidence: float  # of the median pixel
+    confidence: float  # on average
     low: float  # a quarter of the pixels has less
     high: float  # a quarter of the pixels has more
     meaning: str  # what the level says, without a full stop
@@ -42,8 +42,8 @@ class Verdict:
     def numbers(self) -> str:
         """The confidence in words."""
         return (
-            f"confidence {self.confidence:.2f} for the median pixel, {self.low:.2f} to {self.high:.2f} for the middle "
-            "half (0: a guess, 1: sure)"
+            f"confidence {self.confidence:.2f} on average, {self.low:.2f} to {self.high:.2f} for the middle half of "
+            "the pixels (0: a guess, 1: sure)"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,25 +54,26 @@ class Verdict:
 def verdict(scene: Reconstruction) -> Verdict:
     """Whether the scene is good, doubtful or a guess, by the model's own confidence, and what to do about it."""
     values = np.concatenate([scene.confidence[frame][scene.usable(frame)] for frame in range(len(scene))])
-    low, middle, high = np.percentile(values, (25, 50, 75)).tolist() if values.size else (0.0, 0.0, 0.0)
-    level = _level(scene.model, middle, high)
+    low, high = np.percentile(values, (25, 75)).tolist() if values.size else (0.0, 0.0)
+    mean = float(values.mean(dtype=np.float64)) if values.size else 0.0
+    level = _level(scene.model, mean, high)
     advice = "" if level == "good" else f"What can help: {BETTER}."
-    return Verdict(level, middle, low, high, MEANING[level], advice)
+    return Verdict(level, mean, low, high, MEANING[level], advice)
 
 
 def confidence_of_views(scene: Reconstruction) -> list[float]:
-    """The confidence of the median usable pixel of each view; 0 where a view has none."""
+    """The mean confidence of the usable pixels of each view; 0 where a view has none."""
     found = []
     for frame in range(len(scene)):
         values = scene.confidence[frame][scene.usable(frame)]
-        found.append(float(np.median(values)) if values.size else 0.0)
+        found.append(float(values.mean(dtype=np.float64)) if values.size else 0.0)
     return found
 
 
-def _level(model: str, middle: float, high: float) -> Level:
+def _level(model: str, mean: float, high: float) -> Level:
     if high < NOTHING_KNOWN:
         return "a guess"
     if model not in LIMITS:
         return "not rated"
     good, guess = LIMITS[model]
-    return "good" if middle >= good else "doubtful" if middle >= guess else "a guess"
+    return "good" if mean >= good else "doubtful" if mean >= guess else "a guess"

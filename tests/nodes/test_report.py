@@ -10,7 +10,7 @@ def test_the_report_ends_with_what_was_left_out(photos):
     views = load_images(photos, resolution=56)
     assert views.notes == ("left out: z.jpg is a text file, not a picture.",)
     arrays = {name: views.images[..., 0].astype("float32") for name in ("depth", "confidence")}
-    poses = {"world_to_camera": (3, 3, 4), "intrinsics": (3, 3, 3)}
+    poses = {"world_to_camera": np.eye(3, 4), "intrinsics": np.diag([50.0, 50.0, 1.0])}
     scene = Reconstruction(
         images=views.images,
         names=views.names,
@@ -20,7 +20,7 @@ def test_the_report_ends_with_what_was_left_out(photos):
         peak_memory_bytes=0,
         settings={"tokens": 1, "precision": "float32", "device": "cpu"},
         **arrays,
-        **{name: np.zeros(shape) for name, shape in poses.items()},
+        **{name: np.stack([matrix] * 3) for name, matrix in poses.items()},
     )
     assert report_text(scene).splitlines()[-1] == views.notes[0]
     assert Reconstruction.from_dict(scene.to_dict()).notes == views.notes
