@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import GlobalAttention, TokenLayout, dense_attention, patch_order
+from .config_fields import check_fields, check_heads
 from .dinov2 import EncoderConfig, VisionTransformer
 from .layers import Block, initialise_token
 from .lean import may_overwrite
@@ -30,6 +31,10 @@ class AggregatorConfig:
     layer_scale: float = 0.01
     registers: int = 4
     special_token_std: float = 1e-6
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_heads(self.encoder.width, self.heads)
 
 
 @dataclass(frozen=True)

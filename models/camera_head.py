@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .config_fields import check_fields
 from .layers import Block, LayerNorm, Mlp
 
 POSE_SIZE = 9
@@ -19,6 +20,9 @@ class CameraHeadConfig:
     mlp_ratio: float = 4.0
     layer_scale: float = 0.01
     passes: int = 4
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class CameraHead(nn.Module):

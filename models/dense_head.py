@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .config_fields import check_fields
 from .convolutions import add_position, convolve, convolve_resample, last_layer
 from .layers import LayerNorm
 
@@ -22,6 +23,11 @@ class DenseHeadConfig:
     features: int = 256
     channels: tuple[int, int, int, int] = (256, 512, 1024, 1024)
     hidden: int = 32
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.features % 8:
+            raise ValueError(f"features must be a multiple of 8, got {self.features}.")
 
 
 class DenseHead(nn.Module):

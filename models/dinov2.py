@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .config_fields import check_fields, check_heads
 from .layers import Block, LayerNorm
 from .progress import Progress
 
@@ -31,6 +32,12 @@ class EncoderConfig:
     image_size: int = 518
     layer_scale: float = 1.0
     stem_channels: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_heads(self.width, self.heads, turned=False)
+        if self.image_size < self.patch_size:
+            raise ValueError(f"image_size must be at least patch_size, got {self.image_size} and {self.patch_size}.")
 
 
 class PatchEmbed(nn.Module):

@@ -20,6 +20,7 @@ class Family:
     heads: prefix of a head that a file may lack -> the config fields that build the model without it.
     precise: prefixes whose weights stay float32 when the rest is loaded in 16 bits, as the public inference does.
     ignored: tensors that published files hold and the network does not use.
+    stacks: a field of the configuration that counts blocks -> what the names of their tensors begin with.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Family:
     heads: Mapping[str, Mapping[str, Any]]
     precise: tuple[str, ...]
     ignored: re.Pattern[str]
+    stacks: Mapping[str, str]
 
 
 FAMILIES = (
@@ -47,6 +49,12 @@ FAMILIES = (
         },
         precise=("camera_head.", "depth_head.", "point_head.", "track_head."),
         ignored=re.compile(r"aggregator\.patch_embed\.mask_token$"),
+        stacks={
+            "encoder.depth": "aggregator.patch_embed.blocks.",
+            "depth": "aggregator.frame_blocks.",
+            "camera.trunk_depth": "camera_head.trunk.",
+            "track.depth": "track_head.tracker.updateformer.time_blocks.",
+        },
     ),
     Family(
         name="pi3",
@@ -57,6 +65,7 @@ FAMILIES = (
         heads={},
         precise=("point_head.", "conf_head.", "camera_head."),
         ignored=re.compile(r"(image_mean|image_std|encoder\.mask_token)$"),
+        stacks={"encoder.depth": "encoder.blocks.", "depth": "decoder.", "head_depth": "point_decoder.blocks."},
     ),
 )
 

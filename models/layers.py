@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .attention import GlobalAttention, TokenLayout, dense_attention
+from .config_fields import check_heads
 from .lean import may_overwrite, run_block
 from .rope import RopeTable, apply_rope
 
@@ -27,7 +28,7 @@ class LayerScale(nn.Module):
 
     def __init__(self, width: int, initial: float) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(torch.full((width,), initial))
+        self.gamma = nn.Parameter(torch.full((width,), float(initial)))
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.gamma
@@ -50,8 +51,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, *, qk_norm: bool = False) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"The width {width} does not split into {heads} heads; choose a divisor of the width.")
+        check_heads(width, heads, turned=False)
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.q_norm = LayerNorm(width // heads) if qk_norm else nn.Identity()

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from .aggregator import LayerTokens, stack_densities
 from .attention import GlobalAttention, TokenLayout, dense_attention, patch_order
+from .config_fields import check_fields, check_heads, read_config
 from .dinov2 import EncoderConfig, VisionTransformer
 from .gathered import Gathered
 from .layers import Block, initialise_token
@@ -43,6 +44,9 @@ class Pi3Config:
     camera_width: int = 512
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        check_heads(self.encoder.width, self.heads)
+        check_heads(self.head_width, self.head_heads)
         if self.depth < 2 or self.depth % 2:
             raise ValueError(f"depth must be even, frame and global blocks in turn, got {self.depth}.")
 
@@ -260,14 +264,16 @@ class ResidualUnit(nn.Module):
 def nearest_rotation(matrices: Tensor) -> Tensor:
     """Any 3x3 matrices (..., 3, 3) -> the rotations nearest to them after their rows are brought to length 1.
 
-    Computed in float32 at least: the SVD has no 16-bit form.
+    Computed in float32 at least: the SVD has no 16-bit form. What is not finite gives NaN, and fails nobody else.
     """
     matrices = matrices.to(torch.promote_types(matrices.dtype, torch.float32))
     with torch.autocast(matrices.device.type, enabled=False):
-        left, _, right = torch.linalg.svd(functional.normalize(matrices, dim=-1))  # M = left S right
+        matrices = functional.normalize(matrices, dim=-1)
+        finite = matrices.isfinite().all(-1, keepdim=True).all(-2, keepdim=True)  # (..., 1, 1)
+        left, _, right = torch.linalg.svd(matrices.where(finite, torch.zeros_like(matrices)))  # M = left S right
         sign = torch.linalg.det(left @ right)  # -1: flip the direction of the smallest singular value
         flip = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], dim=-1)
-        return (left * flip[..., None, :]) @ right
+        return ((left * flip[..., None, :]) @ right).where(finite, torch.nan)
 
 
 def transform_points(camera_to_world: Tensor, points: Tensor) -> Tensor:
@@ -285,5 +291,4 @@ def local_points_from_raw(raw: Tensor) -> Tensor:
 
 def config_from_dict(fields: dict[str, Any]) -> Pi3Config:
     """The inverse of `dataclasses.asdict`, also after a round trip through JSON (which turns tuples into lists)."""
-    encoder = {name: tuple(value) if isinstance(value, list) else value for name, value in fields["encoder"].items()}
-    return Pi3Config(**{**fields, "encoder": EncoderConfig(**encoder)})
+    return read_config(Pi3Config, fields)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .config_fields import check_fields, check_heads
 from .dense_head import DenseHead, DenseHeadConfig
 from .layers import LayerNorm, Mlp, initialise_token
 
@@ -36,6 +37,10 @@ class TrackHeadConfig:
     displacement_channels: int = 64  # for x and for y each
     displacement_scale: float = 518.0
     passes: int = 4
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_heads(self.width, self.heads, turned=False)
 
     @property
     def corr_channels(self) -> int:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from .aggregator import Aggregator, AggregatorConfig
 from .attention import GlobalAttention, dense_attention
 from .camera_head import CameraHead, CameraHeadConfig
+from .config_fields import read_config
 from .dense_head import DenseHead, DenseHeadConfig, depth_from_raw, points_from_raw
-from .dinov2 import EncoderConfig
 from .gathered import Gathered
 from .head_inputs import HeadInputs
 from .parallel import FrameParallel
@@ -41,7 +41,8 @@ class VGGTConfig(AggregatorConfig):
     track: TrackHeadConfig | None = field(default_factory=TrackHeadConfig)
 
     def __post_init__(self) -> None:
-        if len(self.kept_layers) != 4 or not all(0 <= layer < self.depth for layer in self.kept_layers):
+        super().__post_init__()
+        if not all(layer < self.depth for layer in self.kept_layers):
             raise ValueError(f"kept_layers must be four layers below depth {self.depth}, got {self.kept_layers}.")
 
 
@@ -244,16 +245,7 @@ def config_to_dict(config: VGGTConfig) -> dict[str, Any]:
 
 def config_from_dict(fields: dict[str, Any]) -> VGGTConfig:
     """The inverse of `config_to_dict`, also after a round trip through JSON (which turns tuples into lists)."""
-    kinds = {"encoder": EncoderConfig, "camera": CameraHeadConfig, "dense": DenseHeadConfig, "track": TrackHeadConfig}
-    plain = {name: _tuples(value) for name, value in fields.items()}
-    for name, kind in kinds.items():
-        if plain.get(name) is not None:
-            plain[name] = kind(**{key: _tuples(value) for key, value in plain[name].items()})
-    return VGGTConfig(**plain)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return read_config(VGGTConfig, fields)
 
 
 def _report(progress: Progress | None, stage: str, done: int = 0, total: int = 1) -> None:

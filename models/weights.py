@@ -1,5 +1,9 @@
-"""Files of weights, opened without reading the tensors yet: safetensors, PyTorch, or arrays in memory."""
+"""Files of weights, opened without reading the tensors yet: safetensors, PyTorch, or arrays in memory.
 
+A file may be anybody's: what it says about itself is compared with its size before anything is made of it.
+"""
+
+import math
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +13,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..texts.memory import is_out_of_memory
+from ..texts.shown import shortened
+
+FLOAT = "floating-point numbers"
+FLOATS = {
+    "F16",
+    "BF16",
+    "F32",
+    "F64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+}  # of safetensors, of torch and numpy
+NESTED = "a nested tensor"  # which has no shape
+MOST_HEADER_BYTES = 16 << 20  # names, shapes and notes; those of a model of a billion parameters take a fifth of 1 MiB
+MOST_TENSORS = 50_000
 WRAPPERS = ("module.", "model.", "_orig_mod.")  # what DataParallel, trainers and torch.compile put before every name
 LISTED = 5  # names in an error message
 
@@ -19,6 +40,7 @@ class Weights:
 
     label: str  # for messages
     shapes: Mapping[str, tuple[int, ...]]
+    kinds: Mapping[str, str]  # what a tensor holds: FLOAT, or the name of something that is no weight
     take: Callable[[str], Tensor]
     metadata: Mapping[str, str]
 
@@ -37,31 +59,84 @@ def weights_from_arrays(arrays: Mapping[str, Any] | Iterable[tuple[str, Any]], l
     else:
         own = dict(arrays)
         get = own.pop
-    shapes = {name: tuple(array.shape) for name, array in own.items()}
-    return _without_wrapper(Weights(label, shapes, lambda name: _tensor(get(name)), {}))
+    wrong = [name for name, array in own.items() if not isinstance(name, str) or not hasattr(array, "dtype")]
+    if wrong:
+        raise ValueError(f"{label} is no plain state_dict: {shortened(repr(wrong[0]))} is no name of an array.")
+    kinds = {name: _kind(array) for name, array in own.items()}
+    shapes = {name: () if kinds[name] == NESTED else tuple(array.shape) for name, array in own.items()}
+    return _without_wrapper(Weights(label, shapes, kinds, lambda name: _tensor(get(name)), {}))
 
 
 def open_safetensors(path: Path) -> Weights:
     """The tensors stay in the file, which is mapped into memory, until they are converted."""
     from safetensors import SafetensorError, safe_open
 
+    with path.open("rb") as opened:
+        header = int.from_bytes(opened.read(8), "little")
+    if MOST_HEADER_BYTES < header < path.stat().st_size:
+        raise ValueError(
+            f"{path} has a header of {header:,} bytes; files of weights have at most {MOST_HEADER_BYTES:,}."
+        )
     try:
         file = safe_open(path, framework="pt", device="cpu")
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
+        reason = shortened(str(error), 200)
         raise ValueError(
-            f"{path} is not a readable safetensors file ({error}); it may be an interrupted download: fetch it again."
+            f"{path} is not a readable safetensors file ({reason}); it may be an interrupted download: fetch it again."
         ) from error
-    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    return Weights(str(path), shapes, file.get_tensor, file.metadata() or {})
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    shapes = {name: tuple(each.get_shape()) for name, each in slices.items()}
+    kinds = {name: FLOAT if (kind := each.get_dtype()) in FLOATS else kind for name, each in slices.items()}
+    return Weights(str(path), shapes, kinds, file.get_tensor, file.metadata() or {})
 
 
 def open_torch(path: Path) -> Weights:
     """A state_dict saved by torch.save, alone or under "model" or "state_dict"."""
     mapped = zipfile.is_zipfile(path)  # files from before torch 1.6 cannot be mapped into memory
+    if mapped:
+        check_archive(path)
+    content = _unpickled(path, mapped)
+    for wrapper in ("model", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
+        raise ValueError(f"{path} does not hold a plain state_dict of tensors; save one with torch.save.")
+    said = sum(_bytes_of(tensor) for tensor in content.values())
+    if said > path.stat().st_size:
+        raise ValueError(
+            f"{path} has {path.stat().st_size:,} bytes, but its tensors would fill {said:,}; save them with torch.save "
+            "as they are, each with memory of its own."
+        )
+    return weights_from_arrays(iter(content.items()), str(path))
+
+
+def check_archive(path: Path) -> None:
+    """ValueError for a zip file that torch.save did not write, such as one that would unpack to far more than it is."""
+    damaged = f"{path} is not a readable PyTorch file"
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except MemoryError:
-        raise
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise ValueError(
+            f"{damaged} ({shortened(str(error))}); it may be an interrupted download: fetch it again."
+        ) from error
+    if len(entries) > MOST_TENSORS:
+        raise ValueError(f"{damaged}: it holds {len(entries):,} entries, and {MOST_TENSORS:,} are allowed.")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError(f"{damaged}: torch.save compresses nothing, and this is compressed; save it with torch.save.")
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise ValueError(f"{damaged}: its entries would fill more than it has; fetch it again.")
+    pickled = sum(entry.file_size for entry in entries if entry.filename.endswith(".pkl"))
+    if pickled > MOST_HEADER_BYTES:
+        raise ValueError(f"{damaged}: names and shapes take {pickled:,} bytes, and {MOST_HEADER_BYTES:,} are allowed.")
+
+
+def _unpickled(path: Path, mapped: bool) -> Any:
+    """What torch.save wrote, if it is tensors in dicts and lists; ValueError for anything else."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # garbage makes the unpickler fail in any way
         refused = type(error).__name__ == "UnpicklingError"  # by name: some scanners report any use of its module
         if refused and mapped:
@@ -73,16 +148,12 @@ def open_torch(path: Path) -> Weights:
             raise ValueError(
                 f"{path} is not a readable PyTorch file; fetch it again or give a .safetensors file."
             ) from error
-        reason = (str(error).splitlines() or ["damaged"])[0]
+        if is_out_of_memory(error):
+            raise ValueError(f"{path} does not fit into memory; it is damaged, or larger than what is free.") from error
+        reason = shortened((str(error).splitlines() or ["damaged"])[0], 200)
         raise ValueError(
             f"{path} is not a readable PyTorch file ({reason}); it may be an interrupted download: fetch it again."
         ) from error
-    for wrapper in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path} does not hold a plain state_dict of tensors; save one with torch.save.")
-    return weights_from_arrays(iter(content.items()), str(path))
 
 
 def refuse_placeholder(path: Path) -> None:
@@ -100,7 +171,7 @@ def refuse_placeholder(path: Path) -> None:
 def listed(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    return ", ".join(shortened(name, 160) for name in names[:LISTED]) + more
 
 
 def _without_wrapper(weights: Weights) -> Weights:
@@ -108,8 +179,28 @@ def _without_wrapper(weights: Weights) -> Weights:
     for prefix in WRAPPERS:
         if weights.shapes and all(name.startswith(prefix) for name in weights.shapes):
             shapes = {name.removeprefix(prefix): shape for name, shape in weights.shapes.items()}
-            return Weights(weights.label, shapes, lambda name: weights.take(prefix + name), weights.metadata)  # noqa: B023
+            kinds = {name.removeprefix(prefix): kind for name, kind in weights.kinds.items()}
+            return Weights(weights.label, shapes, kinds, lambda name: weights.take(prefix + name), weights.metadata)  # noqa: B023
     return weights
+
+
+def _kind(array: Any) -> str:
+    """What an array or tensor holds, FLOAT if its numbers can be weights as they are."""
+    if not isinstance(array, Tensor):
+        return FLOAT if (name := str(array.dtype)) in FLOATS else name
+    if array.is_nested:
+        return NESTED
+    if array.is_quantized or array.layout != torch.strided:
+        return "quantised numbers" if array.is_quantized else "a sparse tensor"
+    if array.is_meta:
+        return "no numbers"
+    name = str(array.dtype).removeprefix("torch.")
+    return FLOAT if name in FLOATS else name
+
+
+def _bytes_of(tensor: Tensor) -> int:
+    """What a tensor takes when its numbers lie side by side, as they do once it is converted."""
+    return 0 if tensor.is_nested else math.prod(tensor.shape) * tensor.element_size()
 
 
 def _tensor(array: Any) -> Tensor:

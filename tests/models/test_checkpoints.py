@@ -1,7 +1,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import huggingface_hub
@@ -269,9 +269,7 @@ def test_interrupted_saving_leaves_the_old_file(
 @pytest.mark.parametrize("config", ["not json", json.dumps({"depth": 4, "from_the_future": 1})])
 def test_unknown_configuration(tmp_path: Path, state: dict[str, Tensor], config: str) -> None:
     save_file(state, tmp_path / "w.safetensors", metadata={"manyview.config": config})
-    with pytest.raises(
-        ValueError, match=r"w\.safetensors carries a configuration that this version does not understand"
-    ):
+    with pytest.raises(ValueError, match=r"w\.safetensors carries a configuration that this version cannot use"):
         load_model(tmp_path / "w.safetensors")
 
 
@@ -337,3 +335,76 @@ def test_progress(state: dict[str, Tensor]) -> None:
     load_model(state, config=VGGT_TINY, progress=lambda *call: calls.append(call))
     total = len(state) - 1
     assert calls == [("load", done, total) for done in range(total)]
+
+
+def configured(state: dict[str, Tensor], path: Path, **changes: object) -> Path:
+    config = json.loads(json.dumps(asdict(VGGT_TINY)))
+    for name, value in changes.items():
+        outer, _, inner = name.rpartition("__")
+        (config[outer] if outer else config)[inner] = value
+    save_file(state, path, metadata={"manyview.config": json.dumps(config)})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"depth": 10**9}, "depth must be a whole number from 1 to 512, got 1000000000"),
+        ({"depth": 12}, "4 of 12 blocks aggregator.frame_blocks"),
+        ({"encoder__depth": 300}, "1 of 300 blocks aggregator.patch_embed.blocks"),
+        ({"camera__passes": 10**9}, "passes must be a whole number from 1 to 64"),
+        ({"camera__passes": True}, "passes must be a whole number"),
+        ({"encoder__patch_size": 0}, "patch_size must be"),
+        ({"encoder__patch_size": "14"}, "got '14'"),
+        ({"encoder__width": 10**30}, "got a number of more than 18 digits"),
+        ({"encoder__width": 17}, "does not split into 2 heads"),
+        ({"heads": 8}, "Heads must be a multiple of 4 wide"),
+        ({"mlp_ratio": -1}, "mlp_ratio must be a number"),
+        ({"kept_layers": [0, 1, 2, 4]}, "kept_layers must be four layers below depth 4"),
+        ({"kept_layers": [0, 1, 2]}, "kept_layers must be 4 numbers"),
+        ({"encoder": None}, "encoder must be a EncoderConfig, got None"),
+        ({"point_head": 1}, "point_head must be true or false"),
+        ({"dense__features": 9}, "features must be a multiple of 8"),
+    ],
+)
+def test_sizes_in_a_header_are_checked_before_anything_is_built(
+    tmp_path: Path, state: dict[str, Tensor], change: dict, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = configured(state, tmp_path / "w.safetensors", **change)
+    monkeypatch.setattr(VGGT, "__init__", lambda *args: pytest.fail("something was built"))
+    with pytest.raises(ValueError, match=r"cannot use|does not fit") as caught:
+        load_model(path)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_numbers_that_are_not_finite_are_found(state: dict[str, Tensor], value: float, dtype: torch.dtype) -> None:
+    state["aggregator.frame_blocks.2.mlp.fc1.weight"].view(-1)[77] = value
+    with pytest.raises(ValueError, match=r"not finite in aggregator\.frame_blocks\.2\.mlp\.fc1\.weight; get an undam"):
+        load_model(state, config=VGGT_TINY, dtype=dtype)
+
+
+def test_weights_that_float16_cannot_hold(state: dict[str, Tensor]) -> None:
+    state["aggregator.frame_blocks.2.mlp.fc1.weight"][0, 0] = 1e5
+    load_model(state, config=VGGT_TINY, dtype=torch.bfloat16)
+    with pytest.raises(ValueError, match=r"use bfloat16 or float32"):
+        load_model(state, config=VGGT_TINY, dtype=torch.float16)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.bool, torch.complex64, torch.float8_e4m3fn])
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
+def test_weights_are_plain_floating_point(
+    tmp_path: Path, state: dict[str, Tensor], dtype: torch.dtype, name: str
+) -> None:
+    state["aggregator.camera_token"] = state["aggregator.camera_token"].to(dtype)
+    with pytest.raises(ValueError, match=r"1 without plain floating-point numbers \(aggregator\.camera_token holds"):
+        load_model(put(state, tmp_path / name), config=VGGT_TINY)
+
+
+def test_models_have_a_short_name_in_an_interpreter(state: dict[str, Tensor]) -> None:
+    loaded = load_model(state, config=VGGT_TINY)
+    assert (
+        repr(loaded)
+        == f"LoadedModel('vggt', vggt, {loaded.report.parameters / 1e6:.1f} million parameters, float32 on cpu)"
+    )

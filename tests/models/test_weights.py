@@ -1,4 +1,5 @@
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,36 @@ def test_read_only_arrays_are_copied() -> None:
 def test_listed() -> None:
     assert listed(["a", "b"]) == "a, b"
     assert listed([str(i) for i in range(8)]) == "0, 1, 2, 3, 4, and 3 more"
+
+
+def test_names_are_texts(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not hold a plain state_dict"):
+        open_weights(write(tmp_path / "w.pt", {0: torch.zeros(1)}))
+    with pytest.raises(ValueError, match="0 is no name of an array"):
+        weights_from_arrays({0: torch.zeros(1)})
+
+
+def test_tensors_that_are_larger_than_their_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="its tensors would fill 4,000,000,000,000"):
+        open_weights(write(tmp_path / "w.pt", {"a": torch.zeros(1).expand(10**12)}))
+
+
+@pytest.mark.parametrize(
+    ("how", "words"), [("deflated", "torch.save compresses nothing"), ("long", "names and shapes")]
+)
+def test_archives_that_would_unpack_to_more(tmp_path: Path, how: str, words: str) -> None:
+    path = tmp_path / "w.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if how == "deflated" else zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", bytes(17 << 20) if how == "long" else b"x")
+        archive.writestr("archive/data/0", bytes(1 << 20))
+    with pytest.raises(ValueError, match=words):
+        open_weights(path)
+
+
+def test_long_headers_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    with path.open("wb") as file:
+        file.write((40 << 20).to_bytes(8, "little"))
+        file.truncate(60 << 20)
+    with pytest.raises(ValueError, match="a header of 41,943,040 bytes"):
+        open_weights(path)
