@@ -25,13 +25,16 @@ from ..models.camera_head import CameraHeadConfig
 from ..models.checkpoints import save_model
 from ..models.dense_head import DenseHeadConfig
 from ..models.dinov2 import EncoderConfig
+from ..models.progress import Progress
 from ..models.vggt import VGGT, VGGTConfig, config_to_dict
 from .batches import Batch, draw_scenes, make_batch
+from .checkpoint import remove_checkpoint, resume, write_checkpoint
 from .losses import LossWeights, TrainingModel
 from .optimizer import make_optimizers
 from .renderer import compiled_render, render
 
 logger = logging.getLogger(__name__)
+LOG, FINISHED = "log.jsonl", "finished"  # a run's log, and the key of its last line
 
 MINI = VGGTConfig(
     encoder=EncoderConfig(width=320, depth=4, heads=5, image_size=224, layer_scale=0.2, stem_channels=(32, 48)),
@@ -75,6 +78,7 @@ class TrainingPlan:
     seed: int = 0
     compile: bool = True
     evaluate_every: float = 0.15  # of the run
+    checkpoint_every: float = 0.02  # of the run
     evaluate_scenes: int = 16
     log_every: int = 50
 
@@ -104,21 +108,39 @@ class Device:
         return cls(device, rank, world)
 
 
-def train(plan: TrainingPlan, out: Path, config: VGGTConfig = MINI, weights: LossWeights | None = None) -> Path:
-    """Train; writes OUT/model.safetensors (averaged weights, bfloat16) and OUT/log.jsonl; returns the model's path."""
+def train(
+    plan: TrainingPlan,
+    out: Path,
+    config: VGGTConfig = MINI,
+    weights: LossWeights | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train; writes OUT/model.safetensors (averaged weights, bfloat16) and OUT/log.jsonl; returns the model's path.
+
+    A run of the same plan that was stopped goes on at its last checkpoint, OUT/checkpoint.pt, which a finished one
+    does not have any more.
+    """
     place = Device.from_environment()
     if place.world > 1:
         distributed.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
     try:
-        return Trainer(plan, out, config, weights or LossWeights(), place).run()
+        return Trainer(plan, out, config, weights or LossWeights(), place, progress).run()
     finally:
         if place.world > 1:
             distributed.destroy_process_group()
 
 
 class Trainer:
-    def __init__(self, plan: TrainingPlan, out: Path, config: VGGTConfig, weights: LossWeights, place: Device) -> None:
-        self.plan, self.out, self.place = plan, out, place
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        out: Path,
+        config: VGGTConfig,
+        weights: LossWeights,
+        place: Device,
+        progress: Progress | None = None,
+    ) -> None:
+        self.plan, self.out, self.place, self.told = plan, out, place, progress
         out.mkdir(parents=True, exist_ok=True)
         torch.set_float32_matmul_precision("high")  # TensorFloat-32 for the parts outside autocast
         torch.manual_seed(plan.seed)  # the same start on every device
@@ -136,6 +158,8 @@ class Trainer:
         self.generator = torch.Generator(place.device).manual_seed(plan.seed * 1000 + place.rank)
         self.choices = torch.Generator().manual_seed(plan.seed)  # the same on every device
         self.started = time.monotonic()
+        self.step, self.progress = 0, 0.0
+        self.next_evaluation, self.next_checkpoint = plan.evaluate_every, plan.checkpoint_every
 
     def _compile(self) -> None:
         torch._dynamo.config.recompile_limit = 64  # encoder, frame and global blocks share one forward
@@ -146,33 +170,43 @@ class Trainer:
         self.renderer = compiled_render()
 
     def run(self) -> Path:
-        self._log(self._header())
-        next_evaluation = self.plan.evaluate_every
+        header = self._header()
+        if resume(self):
+            header["resumed_at_step"] = self.step
+        self._log(header)
+        step = self.step
         for step, progress in self._clock():
+            if self.told and self.place.rank == 0:
+                self.told("train", round(1000 * progress), 1000)
             losses = self._step(step, progress)
             if step % self.plan.log_every == 0:
                 self._log(
                     {"step": step, "progress": round(progress, 4)} | {k: round(v.item(), 4) for k, v in losses.items()}
                 )
-            if progress >= next_evaluation and progress < 1.0:
-                next_evaluation += self.plan.evaluate_every
+            if progress >= self.next_evaluation and progress < 1.0:
+                self.next_evaluation += self.plan.evaluate_every
                 self._evaluate(step, progress)
         self._evaluate(step, 1.0)
-        return self._save()
+        path = self._save()
+        self._log({"step": step, FINISHED: True})
+        remove_checkpoint(self)
+        return path
 
     def _clock(self) -> Iterator[tuple[int, float]]:
         """Step numbers and progress; all devices follow the first one's clock."""
-        step, progress = 0, 0.0
-        while progress < 1.0:
-            yield step, progress
-            step += 1
+        while self.progress < 1.0:
+            yield self.step, self.progress
+            self.step += 1
             if self.plan.steps is not None:
-                progress = step / self.plan.steps
-            elif step % 10 == 0:
+                self.progress = self.step / self.plan.steps
+            elif self.step % 10 == 0:
                 minutes = torch.tensor((time.monotonic() - self.started) / 60, device=self.place.device)
                 if self.place.world > 1:
                     distributed.broadcast(minutes, 0)
-                progress = minutes.item() / self.plan.minutes
+                self.progress = minutes.item() / self.plan.minutes
+            if self.next_checkpoint <= self.progress < 1.0:
+                self.next_checkpoint = self.progress + self.plan.checkpoint_every
+                write_checkpoint(self)
 
     def _draw(self, progress: float) -> tuple[Batch, int]:
         phase = self.plan.phase(progress)
@@ -241,7 +275,7 @@ class Trainer:
         entry["seconds"] = round(time.monotonic() - self.started, 1)
         if not all(math.isfinite(value) for value in entry.values() if isinstance(value, float)):
             logger.warning("a value is not finite: %s", entry)
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+        with (self.out / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         logger.info("%s", json.dumps(entry))
 

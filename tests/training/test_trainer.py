@@ -14,6 +14,7 @@ from manyview.models.dinov2 import EncoderConfig
 from manyview.models.vggt import VGGT, VGGTConfig
 from manyview.scene.geometry import encode_pose
 from manyview.training.batches import draw_seeded_scenes, make_batch
+from manyview.training.checkpoint import checkpoint_path
 from manyview.training.losses import (
     LossWeights,
     TrainingModel,
@@ -62,6 +63,48 @@ def test_train_writes_a_model_that_loads(tmp_path: Path) -> None:
     assert {"device", "torch", "plan", "config"} <= set(entries[0])
     assert [entry["step"] for entry in entries if "total" in entry] == [0, 1, 2]
     assert {entry["evaluation"] for entry in entries if "evaluation" in entry} == {8, 24}
+
+
+class Killed(BaseException):
+    """Stands for a process that ends without another line of Python."""
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    plan, stop = replace(PLAN, steps=5, evaluate_every=2.0, checkpoint_every=0.4), 3  # a checkpoint after step 2
+
+    def kill(stage: str, done: int, total: int) -> None:
+        if done == 1000 * stop // 5:
+            raise Killed
+
+    train(plan, tmp_path / "whole", TINY)
+    with pytest.raises(Killed):
+        train(plan, tmp_path / "killed", TINY, progress=kill)
+    assert checkpoint_path(tmp_path / "killed").exists()
+    train(plan, tmp_path / "killed", TINY)
+    states = [load_model(tmp_path / name / "model.safetensors").model.state_dict() for name in ("whole", "killed")]
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=0, atol=0)
+    logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("whole", "killed")]
+    last = [{k: v for k, v in json.loads(lines[-2]).items() if k != "seconds"} for lines in logs]
+    assert last[0] == last[1]
+    assert "finished" in json.loads(logs[1][-1])
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["log.jsonl", "model.safetensors"]
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    plan = replace(PLAN, steps=5, evaluate_every=2.0, checkpoint_every=0.2)
+
+    def kill(stage: str, done: int, total: int) -> None:
+        if done > 500:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(plan, tmp_path, TINY, progress=kill)
+    with pytest.raises(ValueError, match="belongs to a run with other options"):
+        train(replace(plan, seed=1), tmp_path, TINY)
+    checkpoint_path(tmp_path).write_bytes(b"PK damaged")
+    with pytest.raises(ValueError, match="delete it to start anew"):
+        train(plan, tmp_path, TINY)
 
 
 def test_a_few_steps_lower_the_loss(batch) -> None:
