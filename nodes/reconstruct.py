@@ -18,6 +18,7 @@ from ..scene.pixels import to_pixels
 from ..scene.reconstruction import Reconstruction
 from .depth_preview import Show, depth_previews
 from .interrupt import Check, by_heads, interruptible
+from .load_images import for_model
 from .memory import Load, fitted, free_bytes_on, gib, run_fitting, tokens_of, usable
 from .stage_clock import StageClock
 
@@ -51,6 +52,7 @@ def reconstruct(
     check: called before every layer computes, more often than `progress`; raising in it stops the work at once.
     show: gets pictures of depth as soon as there are some.
     """
+    images = for_model(images, model, progress=progress)
     if point_source not in ("auto", "depth", "points"):
         raise ValueError(f"point_source must be auto, depth or points, got {point_source!r}.")
     if point_source == "auto":

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -32,6 +33,7 @@ class ImageSet:
     paths: tuple[Path | None, ...]
     skipped: tuple[tuple[str, str], ...] = ()  # (name, sentence) of what was not used
     video_frames: tuple[int | None, ...] = ()  # number of the frame where the path is a video; empty: no video
+    recipe: dict[str, Any] | None = None  # how files were read, so that nodes.load_images can do it for another model
 
     def __len__(self) -> int:
         return len(self.images)
@@ -162,6 +164,8 @@ def take_views(views: ImageSet, chosen: Sequence[int]) -> ImageSet:
     for name in ("names", "paths", "video_frames"):
         whole = getattr(views, name)
         parts[name] = tuple(whole[i] for i in chosen) if whole else whole
+    if views.recipe is not None:
+        parts["recipe"] = {**views.recipe, "views": [views.recipe["views"][i] for i in chosen]}
     return replace(views, **parts)
 
 

@@ -1,11 +1,13 @@
 """The node that runs the network: views in, a scene out."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...models.checkpoints import LoadedModel
+from ...models.progress import Progress
 from ...models.sparse import SparsityConfig
 from ...scene.export import write_ply
 from ...scene.files import choose
@@ -13,7 +15,7 @@ from ...scene.images import ImageSet, take_views
 from ...scene.preview import depth_maps
 from ...scene.reconstruction import Reconstruction
 from ...texts.memory import is_out_of_memory
-from ..load_images import collect_images
+from ..load_images import collect_images, for_model
 from ..memory import activation_bytes, out_of_memory_message
 from ..point_cloud import point_cloud
 from ..reconstruct import load_of, reconstruct
@@ -25,6 +27,7 @@ from .overall import overall
 from .packets import grey_image_of, scene_packet, views_of
 
 SHARES = {"encoder": 0.2, "aggregator": 0.5, "decoder": 0.5, "camera": 0.02, "depth": 0.2, "points": 0.2, "heads": 0.2}
+USUAL_RESIZE = "keep"
 EMPTY_MASK = (64, 64)  # what ComfyUI's loaders give for an image without transparency: all zero
 
 
@@ -42,7 +45,7 @@ def run_reconstruct(
     size = {name: options.pop(name) for name in ("resize", "resolution")}
     choice = {name: options.pop(name) for name in ("limit", "selection")}
     loaded: LoadedModel = model[0]["loaded"]
-    views = join_views(images, masks, loaded, size, choice)
+    views = join_views(images, masks, loaded, size, choice, host.progress)
     chosen = SparsityConfig.from_dict(sparsity[0]) if sparsity else None
     return scene_result(host, run_model(host, model[0], views, chosen, options))
 
@@ -80,14 +83,27 @@ def scene_result(host: Host, scene: Reconstruction) -> Result:
 
 
 def join_views(
-    images: list, masks: list[Tensor] | None, loaded: LoadedModel, size: dict[str, Any], choice: dict[str, Any]
+    images: list,
+    masks: list[Tensor] | None,
+    loaded: LoadedModel,
+    size: dict[str, Any],
+    choice: dict[str, Any],
+    progress: Progress | None = None,
 ) -> ImageSet:
-    """One set of views from what a list input gives: batches, single images, videos, or the views of Load Images."""
+    """One set of views from what a list input gives: batches, single images, videos, or the views of Load Images.
+
+    Views of Load Images are read again where they do not have the model's size. What is chosen here goes before what
+    was chosen there: a resolution, another way to resize than the usual one, and fewer of the views.
+    """
     sets = [each for each in images if isinstance(each, dict)]
     if sets and len(images) > 1:
         raise ValueError(f"images takes one set of views, or images; got {len(images)} inputs; connect one set alone.")
     if sets:
-        views = views_of(sets[0])
+        resize = None if size["resize"] == USUAL_RESIZE else size["resize"]
+        views = for_model(views_of(sets[0]), loaded, resize=resize, resolution=size["resolution"], progress=progress)
+        if usable_masks(masks) is not None:
+            note = "Masks were connected beside views of Load Images, which bring their own; choose them there."
+            views = replace(views, skipped=(*views.skipped, (views.names[0], note)))
         return take_views(views, choose(len(views), **choice))
     batches = [each.get_components().images if hasattr(each, "get_components") else each for each in images]
     singles = [view for batch in batches for view in (batch if batch.ndim == 4 else [batch])]
