@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .config_fields import check_fields
 from .convolutions import add_position, convolve, convolve_resample, last_layer
@@ -92,16 +93,17 @@ class DenseHead(nn.Module):
 class Fusion(nn.Module):
     """Four maps into one, from the coarsest up; the output convolutions live here by their public names."""
 
-    def __init__(self, outputs: int | None, config: DenseHeadConfig) -> None:
+    def __init__(self, outputs: int | None, config: DenseHeadConfig, *, rectified_skips: bool = True) -> None:
         super().__init__()
         features = config.features
+        self.rectified_skips = rectified_skips
         self.layer1_rn, self.layer2_rn, self.layer3_rn, self.layer4_rn = (
             nn.Conv2d(channels, features, kernel_size=3, padding=1, bias=False) for channels in config.channels
         )
-        self.refinenet1 = FusionStep(features)
-        self.refinenet2 = FusionStep(features)
-        self.refinenet3 = FusionStep(features)
-        self.refinenet4 = FusionStep(features, coarsest=True)
+        self.refinenet1 = FusionStep(features, rectified_skips=rectified_skips)
+        self.refinenet2 = FusionStep(features, rectified_skips=rectified_skips)
+        self.refinenet3 = FusionStep(features, rectified_skips=rectified_skips)
+        self.refinenet4 = FusionStep(features, coarsest=True, rectified_skips=rectified_skips)
         last = features if outputs is None else features // 2
         self.output_conv1 = nn.Conv2d(features, last, kernel_size=3, padding=1)
         if outputs is not None:
@@ -118,46 +120,60 @@ class Fusion(nn.Module):
 
     def fuse(self, maps: Sequence[Tensor]) -> Tensor:
         """Maps (M, channels, ...) at 4h x 4w, 2h x 2w, h x w and h/2 x w/2 -> (M, features, 8h, 8w)."""
-        layers = (self.layer1_rn, self.layer2_rn, self.layer3_rn, self.layer4_rn)
-        first, second, third, fourth = (convolve(x, rn, rectify=True) for x, rn in zip(maps, layers, strict=True))
+        reduced = self.reduce(maps)
         del maps
-        x = self.refinenet4(None, fourth, third.shape[-2:])
-        x = self.refinenet3(x, third, second.shape[-2:])
-        x = self.refinenet2(x, second, first.shape[-2:])
-        return self.refinenet1(x, first, (2 * first.shape[-2], 2 * first.shape[-1]))
+        return fuse_by((self.refinenet1, self.refinenet2, self.refinenet3, self.refinenet4), reduced)
+
+    def reduce(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The same four maps at `features` channels each."""
+        layers = (self.layer1_rn, self.layer2_rn, self.layer3_rn, self.layer4_rn)
+        return [convolve(x, rn, rectify=self.rectified_skips) for x, rn in zip(maps, layers, strict=True)]
+
+
+def fuse_by(steps: "Sequence[FusionStep]", maps: list[Tensor]) -> Tensor:
+    """Fuse four maps of equal channels, fine to coarse, from the coarsest up; `maps` is emptied on the way."""
+    coarser = None
+    sizes = [(2 * maps[0].shape[-2], 2 * maps[0].shape[-1])] + [x.shape[-2:] for x in maps[:-1]]
+    for step, size in zip(reversed(steps), reversed(sizes), strict=True):
+        coarser = step(coarser, maps.pop(), size)
+    return coarser
 
 
 class FusionStep(nn.Module):
-    def __init__(self, features: int, *, coarsest: bool = False) -> None:
+    def __init__(self, features: int, *, coarsest: bool = False, rectified_skips: bool = True) -> None:
         super().__init__()
+        self.rectified_skips = rectified_skips
         if not coarsest:
-            self.resConfUnit1 = ResidualUnit(features)
-        self.resConfUnit2 = ResidualUnit(features)
+            self.resConfUnit1 = ResidualUnit(features, rectified_skip=rectified_skips)
+        self.resConfUnit2 = ResidualUnit(features, rectified_skip=rectified_skips)
         self.out_conv = nn.Conv2d(features, features, kernel_size=1)
 
     def forward(self, coarser: Tensor | None, skip: Tensor, size: tuple[int, int]) -> Tensor:
-        """Add this map, rectified, to the result so far and resample to the size of the next finer one.
+        """Add this map to the result so far and resample to the size of the next finer one.
 
         The 1 x 1 convolution comes before the resampling: the order does not matter to the result, but there are fewer
         pixels there.
         """
-        x = skip if coarser is None else self.resConfUnit1(skip, coarser, rectify=True)
+        x = skip if coarser is None else self.resConfUnit1(skip, coarser, rectify=self.rectified_skips)
         return convolve_resample(self.resConfUnit2(x), self.out_conv, size)
 
 
 class ResidualUnit(nn.Module):
-    def __init__(self, features: int) -> None:
+    """Two convolutions around a skip, which carries the input after the first ReLU if `rectified_skip`, else as it is.
+
+    VGGT's public weights were trained with an in-place ReLU, so its skips are rectified; Depth Anything 3's are not.
+    """
+
+    def __init__(self, features: int, *, rectified_skip: bool = True) -> None:
         super().__init__()
+        self.rectified_skip = rectified_skip
         self.conv1 = nn.Conv2d(features, features, kernel_size=3, padding=1)
         self.conv2 = nn.Conv2d(features, features, kernel_size=3, padding=1)
 
-    def forward(self, rectified: Tensor, *added: Tensor, rectify: bool = False) -> Tensor:
-        """The unit's result, for its input after the ReLU that it begins with, and what is added to it.
-
-        The skip carries the rectified input too: the public weights were trained with an in-place ReLU.
-        """
-        hidden = convolve(rectified, self.conv1, rectify=True)
-        return convolve(hidden, self.conv2, rectified, *added, rectify=rectify)
+    def forward(self, x: Tensor, *added: Tensor, rectify: bool = False) -> Tensor:
+        """The unit's result plus what is added to it. With a rectified skip x has been through the first ReLU."""
+        hidden = convolve(x if self.rectified_skip else functional.relu(x), self.conv1, rectify=True)
+        return convolve(hidden, self.conv2, x, *added, rectify=rectify)
 
 
 def add_position_map(x: Tensor, aspect: float) -> Tensor:
