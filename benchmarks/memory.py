@@ -29,8 +29,8 @@ runpy.run_path(str(ROOT / "__main__.py"), run_name="manyview_registration")
 from manyview.models import attention  # noqa: E402
 from manyview.models.checkpoints import LoadedModel, LoadReport  # noqa: E402
 from manyview.models.families import FAMILIES  # noqa: E402
+from manyview.models.networks import Workload  # noqa: E402
 from manyview.models.sparse import PRESETS, BlockSparse  # noqa: E402
-from manyview.nodes.memory import Load, activation_bytes  # noqa: E402
 
 SIZES = ((392, 518), (518, 518), (280, 378))
 FRAMES = (1, 2, 8, 20, 50, 100, 200)
@@ -66,14 +66,14 @@ def random_model(family_name: str, dtype: torch.dtype, device: str) -> LoadedMod
     """A model of the public size with weights that mean nothing."""
     family = next(family for family in FAMILIES if family.name == family_name)
     with torch.device(device):
-        model = family.model(family.public_config)
+        model = family.model(family.config_for({}))
     for name, parameter in model.named_parameters():
         parameter.data = parameter.data.to(torch.float32 if name.startswith(family.precise) else dtype)
     model.eval().requires_grad_(False)
     return LoadedModel(model, family_name, None, None, LoadReport((), (), 0, 0, 0, dtype, ()))
 
 
-def counted(model: LoadedModel, load: Load) -> int:
+def counted(model: LoadedModel, load: Workload) -> int:
     """Most bytes of live tensors of one pass, on the meta device."""
     pixels = torch.empty(load.frames, 3, load.height, load.width, device="meta")
     with mocked_attention(), torch.inference_mode(), LiveBytes(model.model) as live:
@@ -81,7 +81,7 @@ def counted(model: LoadedModel, load: Load) -> int:
     return live.peak + pixels.numel() * pixels.element_size()
 
 
-def measured(model: LoadedModel, load: Load, preset: str) -> int:
+def measured(model: LoadedModel, load: Workload, preset: str) -> int:
     """Most bytes of one pass on a GPU, weights not counted."""
     torch.cuda.empty_cache()
     weights = torch.cuda.memory_allocated()
@@ -108,7 +108,7 @@ def mocked_attention() -> Iterator[None]:
         yield
 
 
-def row(model: LoadedModel, load: Load, preset: str | None) -> dict[str, Any]:
+def row(model: LoadedModel, load: Workload, preset: str | None) -> dict[str, Any]:
     """One comparison; a run that does not fit is a row as well."""
     found: dict[str, Any] = {
         "family": model.family,
@@ -117,7 +117,7 @@ def row(model: LoadedModel, load: Load, preset: str | None) -> dict[str, Any]:
         "width": load.width,
         "frame_chunk": load.frame_chunk,
         "preset": preset,
-        "estimate_bytes": activation_bytes(model, load),
+        "estimate_bytes": model.network.activation_bytes(load),
     }
     try:
         found["bytes"] = counted(model, load) if preset is None else measured(model, load, preset)
@@ -146,7 +146,7 @@ def main() -> None:
                 for chunk in CHUNKS:
                     for preset in presets:
                         sparse = preset not in (None, "dense")
-                        load = Load(frames, height, width, chunk, sparse=sparse, offload=False)
+                        load = Workload(frames, height, width, chunk, sparse=sparse, offload=False)
                         rows.append(row(model, load, preset))
                         print(json.dumps(rows[-1]), flush=True)
         del model

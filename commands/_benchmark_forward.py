@@ -78,7 +78,7 @@ class ForwardBenchmark:
 
     def __init__(self, arguments: argparse.Namespace, device: Any, dtype: Any, report: dict[str, Any]) -> None:
         from ..evaluation.methods.public import parse_public
-        from ..nodes.memory import Load, tokens_per_frame
+        from ..models.networks import Workload
         from ._model import open_model
 
         self.arguments, self.device, self.report = arguments, device, report
@@ -95,7 +95,7 @@ class ForwardBenchmark:
         self.loaded = open_model(arguments.model, arguments.precision, arguments.device)
         self.outputs = self._outputs()
         self._check_sizes()
-        self.tokens_per_frame = {each: tokens_per_frame(self.loaded, Load(1, *each)) for each in arguments.image_sizes}
+        self.tokens_per_frame = {each: self.loaded.network.tokens(Workload(1, *each)) for each in arguments.image_sizes}
         self._check_peers()
         self._check_known()
 
@@ -229,7 +229,7 @@ class ForwardBenchmark:
         return tuple(name for name in there if name in asked) if asked else there
 
     def _check_sizes(self) -> None:
-        patch = self.loaded.model.config.encoder.patch_size
+        patch = self.loaded.network.patch_size
         for height, width in self.arguments.image_sizes:
             if height % patch or width % patch:
                 raise ValueError(f"--image-sizes must be multiples of {patch} pixels, got {height}x{width}.")

@@ -105,7 +105,7 @@ def attention(
         torch.cuda.reset_peak_memory_stats()
     found, layout = figures.attention_statistics(loaded, images, arguments.query_blocks)
     seconds = time.perf_counter() - started
-    patch = figures.best_patch(images, loaded.model.config.encoder.patch_size)
+    patch = figures.best_patch(images, loaded.network.patch_size)
     plots = [
         figures.matrix_figure(found[layer], layout, layer, conditions),
         figures.patch_figure(loaded, images, patch, layer, conditions),

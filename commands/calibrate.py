@@ -36,7 +36,6 @@ def run(arguments: argparse.Namespace) -> None:
     from ..evaluation.store import write_json
     from ..models.sparse import preset
     from ..nodes.load_model import load_model
-    from ..nodes.reconstruct import global_layers
     from ._progress_bars import ProgressBars
 
     if arguments.out.exists():
@@ -51,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     loaded = load_model(
         arguments.model, precision=arguments.precision, device=arguments.device, download=arguments.download
     )
-    layers = global_layers(loaded)
+    layers = loaded.network.global_layers
     with ProgressBars() as progress:
         scenes = scene_images(arguments, loaded, progress)
 

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,10 @@ from .catalog import (
     missing_message,
 )
 from .dinov2 import IMAGE_MEAN, IMAGE_STD
-from .families import FAMILIES, Config, Family, family_of
-from .pi3 import Pi3
+from .families import FAMILIES, Config, Family, family_named, family_of
+from .networks import Network
 from .progress import Progress
-from .vggt import VGGT
-from .weights import FLOAT, Weights, listed, open_weights, weights_from_arrays
+from .weights import FLOAT, Weights, listed, open_weights, weights_from_arrays, with_names
 
 __all__ = [
     "CHECKPOINTS",
@@ -80,7 +80,7 @@ class LoadReport:
 class LoadedModel:
     """A model in evaluation mode, and where it came from (checkpoint and path are None where they do not apply)."""
 
-    model: VGGT | Pi3
+    model: nn.Module
     family: str
     checkpoint: Checkpoint | None
     path: Path | None
@@ -91,6 +91,11 @@ class LoadedModel:
         millions = f"{self.report.parameters / 1e6:.1f} million parameters"
         where = f"{str(weight.dtype).removeprefix('torch.')} on {weight.device}"
         return f"LoadedModel({self.name!r}, {self.family}, {millions}, {where})"
+
+    @cached_property
+    def network(self) -> Network:
+        """What everything outside models/ asks instead of the model's class."""
+        return family_named(self.family).network(self.model)
 
     @property
     def name(self) -> str:
@@ -127,6 +132,7 @@ def load_model(
     else:
         weights = weights_from_arrays(source)
     family = family_of(weights)
+    weights = with_names(weights, family.renamed)
     config, missing = _choose_config(family, weights, config)
     _check_sizes(config, family, weights)
     with torch.device("meta"):
@@ -140,7 +146,7 @@ def load_model(
 
 
 def save_model(
-    model: VGGT | Pi3,
+    model: nn.Module,
     path: str | os.PathLike,
     metadata: Mapping[str, str] | None = None,
     *,
@@ -195,8 +201,8 @@ def _choose_config(family: Family, weights: Weights, config: Config | None) -> t
     """The configuration to build, without the heads that the file lacks, and the names of those heads."""
     if config is None and "manyview.config" in weights.metadata:
         config = _config_from_json(weights, family)
-    config = config or family.public_config
-    if not isinstance(config, type(family.public_config)):
+    config = config or family.config_for(weights.shapes)
+    if not isinstance(config, family.config_type):
         raise ValueError(f"{weights.label} holds {family.name} weights; they do not go with a {type(config).__name__}.")
     missing = []
     for prefix, without in family.heads.items():

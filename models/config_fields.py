@@ -27,6 +27,8 @@ WHOLE = {
     "registers": (0, 1024),
     "patch_size": (1, 128),
     "image_size": (1, 16_384),
+    "trained_size": (1, 16_384),
+    "alternate_from": BLOCKS,
     "passes": (1, 64),
     "stride": (1, 64),
     "corr_levels": (1, 16),

@@ -5,7 +5,7 @@ turn. The class token of every frame becomes its camera token on the way. Read t
 model, backbone, camera heads. Poses are OpenCV, camera to world, in a world near the reference frame's camera.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from .aggregator import LayerTokens, stack_densities
 from .attention import GlobalAttention, TokenLayout, dense_attention, patch_order
+from .config_fields import check_fields, check_heads, read_config
 from .dense_head import DenseHeadConfig, depth_from_raw
 from .dinov2 import EncoderConfig, PatchEmbed, normalise, sent
 from .dual_head import DualHead, rays_from_raw
@@ -38,7 +39,8 @@ class DepthAnything3Config:
 
     Blocks from `alternate_from` on have rotary positions and normalised queries and keys, and those of them with odd
     numbers attend to all frames. `kept_layers` are the four blocks that the dense head reads, early to late; the camera
-    head reads the last of them. `image_size` only fixes the learnt position table.
+    head reads the last of them. `image_size` only fixes the learnt position table; `trained_size` is the longer side of
+    the images that it was trained for.
     """
 
     width: int = 1024
@@ -49,9 +51,13 @@ class DepthAnything3Config:
     dense: DenseHeadConfig = field(default_factory=DenseHeadConfig)
     patch_size: int = 14
     image_size: int = 518
+    trained_size: int = 504
 
     def __post_init__(self) -> None:
-        if len(self.kept_layers) != 4 or not all(0 <= layer < self.depth for layer in self.kept_layers):
+        check_fields(self)
+        check_heads(self.width, self.heads)
+        check_heads(self.width, CAMERA_HEADS, turned=False)
+        if not all(layer < self.depth for layer in self.kept_layers):
             raise ValueError(f"kept_layers must be four blocks below depth {self.depth}, got {self.kept_layers}.")
         if not 2 <= self.alternate_from < self.depth:
             raise ValueError(f"alternate_from must be 2 to {self.depth - 1}, got {self.alternate_from}.")
@@ -440,6 +446,15 @@ REFERENCES: dict[str, Reference] = {
 
 def config_from_dict(fields: dict[str, Any]) -> DepthAnything3Config:
     """The inverse of `dataclasses.asdict`, also after a round trip through JSON (which turns tuples into lists)."""
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    dense = {name: tuple(value) if isinstance(value, list) else value for name, value in plain["dense"].items()}
-    return DepthAnything3Config(**{**plain, "dense": DenseHeadConfig(**dense)})
+    return read_config(DepthAnything3Config, fields)
+
+
+def config_for(shapes: Mapping[str, tuple[int, ...]]) -> DepthAnything3Config:
+    """The published size of so wide a file; ValueError for others."""
+    width = shapes["backbone.pretrained.camera_token"][-1]
+    for config in SIZES.values():
+        if config.width == width:
+            return config
+    raise ValueError(
+        f"These are Depth Anything 3 weights of width {width}; the any-view sizes {', '.join(SIZES)} are supported."
+    )

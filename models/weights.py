@@ -6,7 +6,7 @@ A file may be anybody's: what it says about itself is compared with its size bef
 import math
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,18 @@ def _unpickled(path: Path, mapped: bool) -> Any:
         raise ValueError(
             f"{path} is not a readable PyTorch file ({reason}); it may be an interrupted download: fetch it again."
         ) from error
+
+
+def with_names(weights: Weights, renamed: Mapping[str, str]) -> Weights:
+    """The same with other beginnings of names, where the file does not have the new name as well."""
+    names = {}  # ours -> the file's
+    for name in weights.shapes:
+        start = next((start for start in renamed if name.startswith(start)), None)
+        new = name if start is None else renamed[start] + name.removeprefix(start)
+        names[name if new in weights.shapes else new] = name
+    shapes = {new: weights.shapes[name] for new, name in names.items()}
+    kinds = {new: weights.kinds[name] for new, name in names.items()}
+    return replace(weights, shapes=shapes, kinds=kinds, take=lambda new: weights.take(names[new]))
 
 
 def refuse_placeholder(path: Path) -> None:

@@ -14,7 +14,7 @@ from ..scene.preview import INK, PAPER, colorize
 from .attention_map import STOPS
 from .chart import Line, chart
 from .interrupt import Check
-from .reconstruct import global_layers, watched
+from .reconstruct import watched
 
 DECADES = 3.5  # range of the matrix' colours
 MATRIX_PX = 640
@@ -43,7 +43,7 @@ def attention_layers(
     query_blocks: at most so many blocks of 128 patch queries are looked at, evenly spread; None takes all of them.
     """
     watch = AttentionStatistics(query_blocks=query_blocks)
-    options = {"outputs": ("camera",)} if model.family == "vggt" else {}
+    options = model.network.options(depth=False)
     with torch.inference_mode(), watched(model, check, None):
         pixels = to_pixels(images, next(model.model.parameters()).device)
         model.model(pixels, frame_chunk=frame_chunk, global_attention=watch, progress=progress, **options)
@@ -55,7 +55,7 @@ def matrix_picture(model: LoadedModel, found: Mapping[int, LayerStatistics], lay
 
     Colours are logarithms, marks at the sides are the special tokens, grey rows were not looked at.
     """
-    layers = global_layers(model)
+    layers = model.network.global_layers
     layer = int(2 / 3 * layers) if layer is None else layer
     if layer not in found:
         raise ValueError(f"layer must be from 0 to {layers - 1} for this model, got {layer}.")

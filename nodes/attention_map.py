@@ -16,7 +16,7 @@ from ..models.sparse import BlockSparse, SparsityConfig
 from ..scene.pixels import to_pixels
 from ..scene.preview import colorize
 from .interrupt import Check
-from .reconstruct import global_layers, watched
+from .reconstruct import watched
 
 STOPS = ((0, 0, 0), (70, 10, 90), (170, 30, 80), (240, 100, 40), (255, 200, 60), (255, 255, 220))
 MARK = (60, 255, 120)
@@ -46,7 +46,7 @@ def attention_map(
     None takes one two thirds of the way. sparsity: attention as that computes it; None is dense. The sum over all
     patches is 1 less what special tokens get. The pass ends with the layer.
     """
-    layers = global_layers(model)
+    layers = model.network.global_layers
     layer = int(DEPTH_OF_AUTO * layers) if layer is None else layer
     if not 0 <= layer < layers:
         raise ValueError(f"layer must be from 0 to {layers - 1} for this model, got {layer}.")
@@ -66,7 +66,7 @@ def attention_map(
 
 def patch_at(model: LoadedModel, size: tuple[int, int], x: float, y: float) -> tuple[int, int]:
     """Row and column of the patch at a place (0..1) of an image (H, W)."""
-    patch = model.model.config.encoder.patch_size
+    patch = model.network.patch_size
     rows, columns = size[0] // patch, size[1] // patch
     return min(int(y * rows), rows - 1), min(int(x * columns), columns - 1)
 

@@ -116,5 +116,4 @@ def image_size(model: LoadedModel | None, resize: str, resolution: int | None) -
         raise ValueError(f"resolution is {resolution}, but resize pi3 has a size of its own; leave one of them out.")
     if model is None:
         return resolution or PUBLIC_RESOLUTION, PUBLIC_PATCH_SIZE
-    encoder = model.model.config.encoder
-    return resolution or encoder.image_size, encoder.patch_size
+    return resolution or model.network.image_size, model.network.patch_size

@@ -10,6 +10,7 @@ import torch
 
 from ..models.attention import dense_attention
 from ..models.checkpoints import LoadedModel
+from ..models.networks import Workload
 from ..models.parallel import FrameParallel
 from ..models.progress import Progress
 from ..models.sparse import BlockSparse, SparsityConfig, parse_layers
@@ -19,7 +20,7 @@ from ..scene.reconstruction import Reconstruction
 from .depth_preview import Show, depth_previews
 from .interrupt import Check, by_heads, interruptible
 from .load_images import for_model
-from .memory import Load, fitted, free_bytes_on, gib, run_fitting, tokens_of, usable
+from .memory import fitted, free_bytes_on, gib, run_fitting, usable
 from .stage_clock import StageClock
 
 logger = logging.getLogger(__name__)
@@ -52,11 +53,8 @@ def reconstruct(
     check: called before every layer computes, more often than `progress`; raising in it stops the work at once.
     show: gets pictures of depth as soon as there are some.
     """
+    point_source = model.network.check_point_source(point_source)
     images = for_model(images, model, progress=progress)
-    if point_source not in ("auto", "depth", "points"):
-        raise ValueError(f"point_source must be auto, depth or points, got {point_source!r}.")
-    if point_source == "auto":
-        point_source = "depth" if model.family == "vggt" else "points"
     if frame_chunk < 1:
         raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
     if parallel is not None and (check is not None or show is not None):
@@ -70,7 +68,7 @@ def reconstruct(
     if check is not None and weight.device.type == "cpu" and not settings_by_head(sparsity):
         attend = by_heads(attention or dense_attention, check)
     if sparsity is not None:
-        parse_layers(sparsity.dense_layers, global_layers(model))
+        parse_layers(sparsity.dense_layers, model.network.global_layers)
     clock = StageClock(weight.device, progress)
     load = load_of(images, sparsity, frame_chunk, point_source)
     if parallel is not None:
@@ -82,10 +80,9 @@ def reconstruct(
         options: dict[str, Any] = {"global_attention": attend, "progress": clock, "results": "cpu"}
         if parallel is not None:
             options["parallel"] = parallel
-        if model.family == "vggt":
-            options["outputs"] = ("camera", "depth", "points") if point_source == "points" else ("camera", "depth")
+        options |= model.network.options(points=point_source == "points")
 
-        def run(way: Load) -> Any:
+        def run(way: Workload) -> Any:
             if weight.device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(weight.device)
             elsewhere = {"maps": "cpu"} if way.maps_on_cpu else {}
@@ -100,9 +97,11 @@ def reconstruct(
             if output is None:
                 return None
         clock.enter("scene")
-        build = Reconstruction.from_vggt if model.family == "vggt" else Reconstruction.from_pi3
-        result = build(
-            output,
+        weights = None if images.masks is None else torch.from_numpy(images.masks)
+        prediction = model.network.prediction(output, tuple(images.images.shape[1:3]), weights)
+        del output
+        result = Reconstruction.from_prediction(
+            prediction,
             images,
             model=model.name,
             point_source=point_source,
@@ -110,7 +109,7 @@ def reconstruct(
                 "point_source": point_source,
                 "frame_chunk": way.frame_chunk,
                 "maps_on_cpu": way.maps_on_cpu,
-                "tokens": token_count(model, images),
+                "tokens": model.network.tokens(load_of(images, sparsity, frame_chunk, point_source)),
                 "precision": str(weight.dtype).removeprefix("torch."),
                 "device": str(weight.device),
                 "sparsity": None if sparsity is None else sparsity.to_dict(),
@@ -125,11 +124,11 @@ def reconstruct(
     return result
 
 
-def load_of(images: ImageSet, sparsity: SparsityConfig | None, frame_chunk: int, point_source: str | None) -> Load:
+def load_of(images: ImageSet, sparsity: SparsityConfig | None, frame_chunk: int, point_source: str | None) -> Workload:
     """What `reconstruct` will have to do with all these images on one device, for the estimate of memory."""
     height, width = images.images.shape[1:3]
     method = "dense" if sparsity is None else sparsity.method
-    return Load(
+    return Workload(
         len(images),
         height,
         width,
@@ -140,7 +139,7 @@ def load_of(images: ImageSet, sparsity: SparsityConfig | None, frame_chunk: int,
     )
 
 
-def ways_to_run(model: LoadedModel, load: Load, free_bytes: int | None, again: bool) -> list[Load]:
+def ways_to_run(model: LoadedModel, load: Workload, free_bytes: int | None, again: bool) -> list[Workload]:
     """How to run it in the memory that is free, and with `again` the leanest way for when the estimate was wrong."""
     if free_bytes is None:
         free_bytes = free_bytes_on(next(model.model.parameters()).device)
@@ -167,7 +166,7 @@ def patch_masks(images: ImageSet, model: LoadedModel) -> torch.Tensor | None:
     """True (N, h, w) for patches with a pixel that masks leave in; None without masks. ValueError if none is left."""
     if images.masks is None:
         return None
-    patch = model.model.config.encoder.patch_size
+    patch = model.network.patch_size
     frames, height, width = images.masks.shape
     masks = torch.from_numpy(images.masks).reshape(frames, height // patch, patch, width // patch, patch)
     found = masks.any(-1).any(2)
@@ -180,17 +179,6 @@ def settings_by_head(sparsity: SparsityConfig | None) -> bool:
     """Whether any layer treats its heads differently."""
     layered = {} if sparsity is None else {**sparsity.layer_rho, **sparsity.layer_tau}
     return any(isinstance(setting, tuple) for setting in layered.values())
-
-
-def token_count(model: LoadedModel, images: ImageSet) -> int:
-    """Tokens that global attention sees: patches of all images, and what the model adds to each of them."""
-    return tokens_of(model, Load(len(images), *images.images.shape[1:3]))
-
-
-def global_layers(model: LoadedModel) -> int:
-    """Number of global-attention layers."""
-    config = model.model.config
-    return config.depth if model.family == "vggt" else config.depth // 2  # pi3's depth counts frame blocks too
 
 
 def peak_memory(device: torch.device) -> int:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from . import geometry
 from .soundness import sound, sound_camera
 
 if TYPE_CHECKING:
-    from ..models.pi3 import Pi3Output
-    from ..models.vggt import VGGTOutput
+    from ..models.networks.prediction import Prediction
     from .images import ImageSet
 
 PointSource = Literal["depth", "points"]
@@ -165,71 +163,27 @@ class Reconstruction:
         return sound(cls(**{**values, "paths": paths}))
 
     @classmethod
-    def from_vggt(
-        cls,
-        output: VGGTOutput,
-        image_set: ImageSet,
-        *,
-        point_source: PointSource = "depth",
-        pixel_center: float = 0.0,
-        **details: Any,
+    def from_prediction(
+        cls, prediction: Prediction, image_set: ImageSet, *, point_source: PointSource | None = None, **details: Any
     ) -> Reconstruction:
-        """The reconstruction of a VGGT output with a batch of one; `details` are further fields (model, timings)."""
-        if output.pose_passes is None or (output.depth is None and output.world_points is None):
-            raise ValueError(
-                "A reconstruction needs VGGT's cameras and depth or points; ask the model for these outputs."
-            )
-        _check_batch(output.pose_passes.shape[1])
-        pose = _single(output.pose_passes[-1]).double()
-        world_to_camera, intrinsics = geometry.decode_pose(pose, tuple(image_set.images.shape[1:3]))
-        world_points = None if output.world_points is None else _single(output.world_points).float()
-        if output.depth is None:
-            depth, point_source = _depth_of(world_points, world_to_camera), "points"
-        else:
-            depth = _single(output.depth).float()
-        by_points = point_source == "points" and output.world_points_confidence is not None
-        raw = output.world_points_confidence if by_points or output.depth is None else output.depth_confidence
-        tracks = None
-        if output.tracks is not None:
-            named = (output.tracks[-1], output.track_visibility, output.track_confidence)
-            names = ("positions", "visibility", "confidence")
-            tracks = {name: _single(value).float().numpy() for name, value in zip(names, named, strict=True)}
-        result = cls(
-            depth=depth.numpy(),
-            confidence=(1 - 1 / _single(raw).float()).numpy(),
-            world_to_camera=world_to_camera.numpy(),
-            intrinsics=intrinsics.numpy(),
-            world_points=None if world_points is None else world_points.numpy(),
-            point_source=point_source,
-            pixel_center=pixel_center,
-            tracks=tracks,
-            density=None if output.density is None else output.density[:, 0].float().cpu().numpy(),
-            **_of_images(image_set),
-            **details,
-        )
-        return sound(result)
+        """The reconstruction of a network's prediction for these images; `details` are further fields.
 
-    @classmethod
-    def from_pi3(
-        cls, output: Pi3Output, image_set: ImageSet, *, point_source: PointSource = "points", **details: Any
-    ) -> Reconstruction:
-        """The reconstruction of a pi3 output with a batch of one; its intrinsics come from the local points."""
-        _check_batch(output.local_points.shape[0])
-        local_points = _single(output.local_points).float()
-        confidence = _single(output.confidence_logits).float().sigmoid()
-        weights = confidence.nan_to_num(0.0)
-        weights = weights if image_set.masks is None else weights * torch.from_numpy(image_set.masks)
-        world_to_camera = geometry.invert_pose(_single(output.camera_to_world).double())[:, :3]
+        point_source: None takes the one that the network is best at.
+        """
+        points, trust = prediction.points, prediction.confidence
+        if point_source == "points" and prediction.points_confidence is not None:
+            trust = prediction.points_confidence
+        tracks = prediction.tracks
         result = cls(
-            depth=local_points[..., 2].contiguous().numpy(),
-            confidence=confidence.numpy(),
-            world_to_camera=world_to_camera.contiguous().numpy(),
-            intrinsics=torch.stack(
-                [geometry.recover_intrinsics(*frame).double() for frame in zip(local_points, weights, strict=True)]
-            ).numpy(),
-            world_points=_single(output.points).float().numpy(),
-            point_source=point_source,
-            density=None if output.density is None else output.density[:, 0].float().cpu().numpy(),
+            depth=prediction.depth.numpy(),
+            confidence=trust.numpy(),
+            world_to_camera=prediction.world_to_camera.numpy(),
+            intrinsics=prediction.intrinsics.numpy(),
+            world_points=None if points is None else points.numpy(),
+            point_source=point_source or prediction.point_source,
+            pixel_center=prediction.pixel_center,
+            tracks=None if tracks is None else {name: value.numpy() for name, value in tracks.items()},
+            density=None if prediction.density is None else prediction.density.numpy(),
             **_of_images(image_set),
             **details,
         )
@@ -241,20 +195,6 @@ class Reconstruction:
         if source == "points" and self.world_points is None:
             raise ValueError("This reconstruction has no points of a point head; use the source 'depth'.")
         return source
-
-
-def _check_batch(batch: int) -> None:
-    if batch != 1:
-        raise ValueError(f"A reconstruction holds one scene, got a batch of {batch}; pass one scene at a time.")
-
-
-def _single(batched: Tensor) -> Tensor:
-    return batched[0].detach().cpu()
-
-
-def _depth_of(world_points: Tensor, world_to_camera: Tensor) -> Tensor:
-    camera = geometry.transform_points(world_points.to(world_to_camera.dtype), world_to_camera)
-    return camera[..., 2].float().contiguous()
 
 
 def _of_images(image_set: ImageSet) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def watch_pass(loaded: LoadedModel, images: Tensor, attention: GlobalAttention) 
         return attention(query, key, value, layout, layer)
 
     device = next(loaded.model.parameters()).device
-    options = {"outputs": ("camera",)} if loaded.family == "vggt" else {}
+    options = loaded.network.options(depth=False)
     loaded.model(images.to(device), global_attention=looking, **options)
     return seen[0]
 

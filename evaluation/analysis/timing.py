@@ -58,7 +58,7 @@ def time_pass(
     """One number of frames."""
     device = next(loaded.model.parameters()).device
     images = torch.rand(frames, 3, *size, device=device, generator=torch.Generator(device).manual_seed(0))
-    options: dict[str, Any] = {"outputs": ("camera", "depth")} if loaded.family == "vggt" else {}
+    options = loaded.network.options()
     runs, peak, density = [], None, 1.0
     for repeat in range(repeats + 1):
         with exact_float32(device), measured(device) as whole, part_clock(loaded.model, device) as clock:

@@ -5,25 +5,22 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ...models import networks
 from ...models.attention import GlobalAttention
 from ...models.checkpoints import LoadedModel
-from ...models.pi3 import Pi3Output
 from ...models.sparse import BlockSparse, SparsityConfig
-from ...models.vggt import VGGTOutput
-from ...scene.geometry import decode_pose, invert_pose, recover_intrinsics
 from ..scene import Prediction
 from .method import measured
 
 
 class ManyViewMethod:
-    """A VGGT or pi3 of ours with one choice of global attention.
+    """A model of ours with one choice of global attention.
 
     sparsity: None leaves the model's own (dense) attention. point_source: "depth" takes depth and cameras, "points" the
-    point head; None: depth for VGGT, points for pi3. attention: any other GlobalAttention in place of `sparsity`.
+    point head; None: the one that the network is best at. attention: any other GlobalAttention in place of `sparsity`.
     """
 
     def __init__(
@@ -43,7 +40,7 @@ class ManyViewMethod:
         self.baseline = baseline or self.name
         self.sparsity = sparsity
         self.attention = attention or (None if sparsity is None else BlockSparse(sparsity, backend))
-        self.point_source = point_source or ("depth" if loaded.family == "vggt" else "points")
+        self.point_source = point_source or loaded.network.point_sources[0]
         self.frame_chunk = frame_chunk
         self.device = next(loaded.model.parameters()).device
 
@@ -62,17 +59,13 @@ class ManyViewMethod:
         """The forward pass is timed with its heads; copying and decoding are not."""
         images = images.to(self.device)
         options: dict[str, Any] = {"frame_chunk": self.frame_chunk, "global_attention": self.attention}
-        if self.loaded.family == "vggt":
-            options["outputs"] = ("camera", "depth", *(["points"] if self.point_source == "points" else []))
+        options |= self.loaded.network.options(points=self.point_source == "points")
         with exact_float32(self.device), measured(self.device) as clock:
             output = self.loaded.model(images, **options)
-        build = from_vggt if self.loaded.family == "vggt" else from_pi3
-        prediction = build(output, tuple(images.shape[-2:]))
+        prediction = as_scored(self.loaded.network.prediction(output, tuple(images.shape[-2:])))
         prediction.seconds, prediction.peak_memory_bytes = clock.seconds, clock.peak_memory_bytes
         if self.point_source == "depth":
             prediction.points = None
-        if output.density is not None:
-            prediction.density = output.density.mean(1).double().cpu().numpy()  # (layers, heads)
         if isinstance(self.attention, BlockSparse):
             prediction.notes["attention"] = self.attention.backend_report()
         return prediction
@@ -83,32 +76,14 @@ def exact_float32(device: torch.device) -> torch.backends.cudnn.flags | nullcont
     return torch.backends.cudnn.flags(allow_tf32=False) if device.type == "cuda" else nullcontext()
 
 
-def from_vggt(output: VGGTOutput, size: tuple[int, int]) -> Prediction:
-    """The first scene of a VGGT's output for images of `size` (H, W); cameras are decoded in float64."""
-    world_to_camera, intrinsics = decode_pose(output.pose_passes[-1, 0].double().cpu(), size)
-    points = output.world_points
+def as_scored(found: networks.Prediction) -> Prediction:
+    """A network's prediction in the form that metrics take."""
     return Prediction(
-        world_to_camera=world_to_camera.numpy(),
-        intrinsics=intrinsics.numpy(),
-        depth=array(output.depth[0]),
-        points=None if points is None else array(points[0]),
-        confidence=array(output.depth_confidence[0]),
-        pixel_center=0.0,
+        world_to_camera=found.world_to_camera.numpy(),
+        intrinsics=found.intrinsics.numpy(),
+        depth=found.depth.numpy(),
+        points=None if found.points is None else found.points.numpy(),
+        confidence=found.confidence.numpy(),
+        density=None if found.density is None else found.density.double().numpy(),
+        pixel_center=found.pixel_center,
     )
-
-
-def from_pi3(output: Pi3Output, size: tuple[int, int]) -> Prediction:
-    """The first scene of a pi3's output; intrinsics are fitted to its local points."""
-    local = output.local_points[0].float()
-    return Prediction(
-        world_to_camera=invert_pose(output.camera_to_world[0].double().cpu())[:, :3].numpy(),
-        intrinsics=recover_intrinsics(local).double().cpu().numpy(),
-        depth=array(local[..., 2]),
-        points=array(output.points[0]),
-        confidence=array(output.confidence_logits[0].sigmoid()),
-        pixel_center=0.5,
-    )
-
-
-def array(tensor: Tensor) -> np.ndarray:
-    return tensor.float().cpu().numpy()

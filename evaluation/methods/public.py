@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...models.networks import pi3, vggt
 from ...models.pi3 import Pi3Output
 from ...models.vggt import VGGTOutput
 from ...models.weights import open_weights
 from ..scene import Prediction
 from .checkout import checkout, import_class, installed
-from .manyview import from_pi3, from_vggt
+from .manyview import as_scored
 from .method import measured
 
 KINDS = ("vggt", "pi3", "fastvggt", "sparse-vggt", "sparse-pi3")
@@ -183,13 +184,13 @@ class PublicMethod:
     def _decode(self, found: dict[str, Tensor], size: tuple[int, int]) -> Prediction:
         if "camera_poses" in found:
             output = Pi3Output(found["points"], found["local_points"], found["conf"][..., 0], found["camera_poses"])
-            return from_pi3(output, size)
+            return as_scored(pi3.prediction_of(output))
         output = VGGTOutput(
             pose_passes=found["pose_enc"][None].float(),
             depth=found["depth"][..., 0],
             depth_confidence=found["depth_conf"],
         )
-        return from_vggt(output, size)
+        return as_scored(vggt.prediction_of(output, size))
 
 
 def load_into(model: nn.Module, file: Path) -> None:

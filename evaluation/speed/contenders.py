@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from ...models.attention import dense_attention
 from ...models.checkpoints import LoadedModel
 from ...models.families import FAMILIES
+from ...models.networks import Workload
 from ...models.sparse import BlockSparse, SparsityConfig
 from ...models.weights import open_weights
-from ...nodes.memory import Load, activation_bytes
 from ..analysis.random_weights import CONFIGS, random_arrays
 from ..methods.public import PublicChoice, PublicMethod, density_of
 from .part_clock import PartClock, TimedAttention
@@ -85,8 +85,8 @@ class OurForward:
             self.options["results"] = "cpu"
         if maps_on_cpu:
             self.options["maps"] = "cpu"
-        if loaded.family == "vggt":
-            self.options |= {"outputs": tuple(outputs), "head_dtype": head_dtype}
+        wanted = {name: name in outputs for name in ("camera", "depth", "points")}
+        self.options |= loaded.network.options(**wanted, head_dtype=head_dtype)
         self.outputs = tuple(outputs)
 
     def about(self) -> dict[str, Any]:
@@ -110,16 +110,14 @@ class OurForward:
         return 1.0 if output.density is None else float(output.density.mean())
 
     def depth(self, output: Any) -> Tensor | None:
-        if self.loaded.family == "pi3":
-            return output.local_points[0, ..., 2]
-        return None if output.depth is None else output.depth[0]
+        return self.loaded.network.depth(output)
 
     def backend(self) -> str:
         return "dense" if self.attention is None else self.attention.backend_report()
 
     def estimate_bytes(self, frames: int, height: int, width: int) -> int | None:
         head_dtype = self.options.get("head_dtype")
-        load = Load(
+        load = Workload(
             frames,
             height,
             width,
@@ -131,7 +129,7 @@ class OurForward:
             offload=self.offload,
             maps_on_cpu=self.maps_on_cpu,
         )
-        return activation_bytes(self.loaded, load)
+        return self.loaded.network.activation_bytes(load)
 
     def work(self, frames: int, height: int, width: int, density: float) -> dict[str, Work]:
         heads = next((module for name, module in self.model.named_children() if name.endswith("_head")), self.model)

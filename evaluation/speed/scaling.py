@@ -163,7 +163,7 @@ def attention_of(config: SparsityConfig | None) -> GlobalAttention:
 
 def options(loaded: LoadedModel) -> dict[str, Sequence[str]]:
     """What is asked of the model."""
-    return {"outputs": ("camera", "depth")} if loaded.family == "vggt" else {}
+    return loaded.network.options()
 
 
 def noise(

@@ -16,7 +16,7 @@ from ...scene.preview import depth_maps
 from ...scene.reconstruction import Reconstruction
 from ...texts.memory import is_out_of_memory
 from ..load_images import collect_images, for_model
-from ..memory import activation_bytes, out_of_memory_message
+from ..memory import out_of_memory_message
 from ..point_cloud import point_cloud
 from ..reconstruct import load_of, reconstruct
 from ..report import report_text
@@ -59,7 +59,7 @@ def run_model(
     watch = {"progress": overall(host.progress, SHARES), "check": host.check_cancelled, "show": host.show}
     free_bytes = None
     try:
-        host.make_room(model, activation_bytes(loaded, load))
+        host.make_room(model, loaded.network.activation_bytes(load))
         free_bytes = host.free_bytes()
         return reconstruct(loaded, views, sparsity=sparsity, free_bytes=free_bytes, **options, **watch)
     except (RuntimeError, MemoryError) as error:

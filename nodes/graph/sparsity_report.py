@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ...models.networks import Workload
 from ...models.sparse import SparsityConfig
 from ...scene.reconstruction import Reconstruction
 from ..attention_map import attention_map, attention_pictures
 from ..density_picture import density_picture
-from ..memory import Load, activation_bytes
 from ..report import attention_text
 from .host import Host, Result, entry, temporary
 from .overall import overall
@@ -50,7 +50,7 @@ def attend(
 ) -> np.ndarray:
     """Attention (N, h, w) of a patch of the scene's images, by a host's model."""
     height, width = scene.image_size
-    host.make_room(model, activation_bytes(model["loaded"], Load(len(scene), height, width)))
+    host.make_room(model, model["loaded"].network.activation_bytes(Workload(len(scene), height, width)))
     watch = {"progress": overall(host.progress, SHARES), "check": host.check_cancelled}
     return attention_map(model["loaded"], scene.images, **patch, sparsity=sparsity, **watch)
 

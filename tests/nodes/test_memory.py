@@ -9,19 +9,18 @@ import pytest
 import torch
 
 from manyview.models.checkpoints import load_model
+from manyview.models.networks import Workload
+from manyview.models.networks.vggt import VGGTNetwork
 from manyview.nodes import memory
 from manyview.nodes.memory import (
-    Load,
-    activation_bytes,
     fitted,
     largest_side,
     most_frames,
     out_of_memory_message,
     run_fitting,
-    tokens_per_frame,
 )
 
-LOAD = Load(frames=20, height=84, width=112)
+LOAD = Workload(frames=20, height=84, width=112)
 
 
 @pytest.fixture(scope="module")
@@ -30,37 +29,37 @@ def model(tiny_model: Path):
 
 
 def test_grows_with_frames_pixels_and_chunk(model) -> None:
-    base = activation_bytes(model, LOAD)
-    assert activation_bytes(model, replace(LOAD, frames=21)) > base
-    assert activation_bytes(model, replace(LOAD, width=126)) > base
-    assert activation_bytes(model, replace(LOAD, frame_chunk=20)) >= base
-    assert activation_bytes(model, replace(LOAD, offload=False)) > base
-    assert activation_bytes(model, replace(LOAD, sparse=False)) <= base
-    assert activation_bytes(model, replace(LOAD, packs=True)) >= base
-    assert activation_bytes(model, replace(LOAD, maps_on_cpu=True)) < base
-    assert activation_bytes(model, replace(LOAD, dense_heads=2)) > base
-    assert tokens_per_frame(model, LOAD) == 6 * 8 + 5
+    base = model.network.activation_bytes(LOAD)
+    assert model.network.activation_bytes(replace(LOAD, frames=21)) > base
+    assert model.network.activation_bytes(replace(LOAD, width=126)) > base
+    assert model.network.activation_bytes(replace(LOAD, frame_chunk=20)) >= base
+    assert model.network.activation_bytes(replace(LOAD, offload=False)) > base
+    assert model.network.activation_bytes(replace(LOAD, sparse=False)) <= base
+    assert model.network.activation_bytes(replace(LOAD, packs=True)) >= base
+    assert model.network.activation_bytes(replace(LOAD, maps_on_cpu=True)) < base
+    assert model.network.activation_bytes(replace(LOAD, dense_heads=2)) > base
+    assert model.network.tokens(replace(LOAD, frames=1)) == 6 * 8 + 5
 
 
 @pytest.mark.parametrize("moves", [False, True])
 def test_what_does_not_fit_is_done_in_less_memory(model, moves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "can_move_maps", lambda model: moves)
+    monkeypatch.setattr(VGGTNetwork, "can_move_maps", moves)
     load = replace(LOAD, frames=20, frame_chunk=16)
 
-    def found(load: Load, budget_bytes: int) -> tuple[int, bool]:
+    def found(load: Workload, budget_bytes: int) -> tuple[int, bool]:
         way = fitted(model, load, budget_bytes)
         return way.frame_chunk, way.maps_on_cpu
 
     assert found(load, 10**15) == (16, False) and found(load, 0) == (1, moves)
     assert fitted(model, replace(load, frames=3), 10**15) == replace(load, frames=3)
     assert found(replace(load, frames=3), 0) == (1, moves)
-    needed = activation_bytes(model, replace(load, frame_chunk=4))
+    needed = model.network.activation_bytes(replace(load, frame_chunk=4))
     assert found(load, needed) == (4, False)
     assert found(load, needed - 1) == ((4, True) if moves else (2, False))  # what waits elsewhere is needed no more
 
 
 def test_only_a_gpus_maps_can_be_moved(model) -> None:
-    assert not memory.can_move_maps(model)
+    assert not model.network.can_move_maps
     assert memory.free_bytes_on(torch.device("cpu")) is None
 
 
@@ -68,7 +67,7 @@ def test_once_more_in_less_memory(caplog: pytest.LogCaptureFixture) -> None:
     lean = replace(LOAD, frame_chunk=1)
     tried = []
 
-    def run(way: Load) -> str:
+    def run(way: Workload) -> str:
         tried.append(way)
         if way != lean:
             raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -85,11 +84,11 @@ def test_once_more_in_less_memory(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_what_fits_fits_and_no_more(model) -> None:
-    budget = activation_bytes(model, replace(LOAD, frames=7))
+    budget = model.network.activation_bytes(replace(LOAD, frames=7))
     assert most_frames(model, LOAD, budget) == 7
     assert most_frames(model, LOAD, 0) == 0
     assert most_frames(model, LOAD, 10**15) == 20
-    budget = activation_bytes(model, replace(LOAD, height=42, width=56))
+    budget = model.network.activation_bytes(replace(LOAD, height=42, width=56))
     assert largest_side(model, LOAD, budget) == 56
     assert largest_side(model, LOAD, 10**15) == 112
     assert largest_side(model, LOAD, 0) == 0
@@ -103,19 +102,19 @@ def test_estimate_is_near_what_the_public_models_hold(root: Path, family: str, d
     counting = runpy.run_path(str(root / "benchmarks" / "memory.py"), run_name="counting")
     model = counting["random_model"](family, dtype, "meta")
     for chunk in (1, 8):
-        load = Load(6, 280, 378, chunk, sparse=False, offload=False)
+        load = Workload(6, 280, 378, chunk, sparse=False, offload=False)
         held = counting["counted"](model, load)  # without what a GPU's convolutions need
-        assert 0.98 * held < activation_bytes(model, load) < 1.4 * held
+        assert 0.98 * held < model.network.activation_bytes(load) < 1.4 * held
 
 
 def test_message_names_settings_that_fit(model) -> None:
-    needed = activation_bytes(model, LOAD)
+    needed = model.network.activation_bytes(LOAD)
     text = out_of_memory_message(model, LOAD, needed // 2)
     assert text.startswith("Out of memory: 20 views of 112 x 84 pixels need about")
     frames = int(re.search(r"set limit to (\d+)", text)[1])
     side = int(re.search(r"set resolution to (\d+)", text)[1])
     assert 0 < frames < 20 and 0 < side < 112 and side % 14 == 0
-    assert activation_bytes(model, replace(LOAD, frames=frames, frame_chunk=1)) <= needed // 2
+    assert model.network.activation_bytes(replace(LOAD, frames=frames, frame_chunk=1)) <= needed // 2
     assert "were free" in text and "What should fit" in text
     assert "use a smaller model" in out_of_memory_message(model, LOAD, 0)
     assert "frame_chunk 1" in out_of_memory_message(model, LOAD, None)
@@ -123,5 +122,5 @@ def test_message_names_settings_that_fit(model) -> None:
 
 def test_message_names_the_chunk_where_that_is_enough(model) -> None:
     load = replace(LOAD, frames=8)
-    small = activation_bytes(model, replace(load, frame_chunk=1))
+    small = model.network.activation_bytes(replace(load, frame_chunk=1))
     assert "set frame_chunk to 1, or" in out_of_memory_message(model, load, small * 2)

@@ -10,7 +10,6 @@ import torch
 from manyview.models.checkpoints import load_model
 from manyview.models.pi3 import Pi3, Pi3Config
 from manyview.models.sparse import SparsityConfig
-from manyview.nodes import memory
 from manyview.nodes.load_images import collect_images, load_images
 from manyview.nodes.reconstruct import patch_masks, peak_memory, reconstruct
 from manyview.nodes.report import report_text
@@ -73,7 +72,7 @@ def test_little_memory_changes_nothing(model, photos: Path, monkeypatch: pytest.
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return run(pixels, **options)
 
-    monkeypatch.setattr(memory, "can_move_maps", lambda model: True)
+    monkeypatch.setattr(type(model.network), "can_move_maps", True)
     monkeypatch.setattr(model.model, "forward", narrow)
     again = reconstruct(model, images, free_bytes=10**15)
     assert asked == [(8, None), (1, "cpu")]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from manyview.models.networks import pi3, vggt
 from manyview.scene import geometry
 from manyview.scene.reconstruction import Reconstruction
 
@@ -39,7 +40,9 @@ def vggt_output(room, **changes):
 
 def test_vggt_output_becomes_cameras_points_and_confidence(make_room, images):
     room = make_room(pixel_center=0.0)
-    result = Reconstruction.from_vggt(vggt_output(room), images, model="perfect", timings={"all": 1.0})
+    result = Reconstruction.from_prediction(
+        vggt.prediction_of(vggt_output(room), images.images.shape[1:3]), images, model="perfect", timings={"all": 1.0}
+    )
     np.testing.assert_allclose(result.world_to_camera, room.world_to_camera, atol=1e-5)
     np.testing.assert_allclose(result.intrinsics, room.intrinsics, rtol=1e-5)
     np.testing.assert_allclose(result.confidence, room.confidence, rtol=1e-5)
@@ -51,7 +54,7 @@ def test_vggt_output_becomes_cameras_points_and_confidence(make_room, images):
 
 def test_vggt_points_agree_with_the_published_unprojection(make_room, images):
     room = make_room(pixel_center=0.0)
-    result = Reconstruction.from_vggt(vggt_output(room), images)
+    result = Reconstruction.from_prediction(vggt.prediction_of(vggt_output(room), images.images.shape[1:3]), images)
     published = geometry.unproject_depth(
         torch.from_numpy(result.depth),
         *(torch.from_numpy(a).float() for a in (result.world_to_camera, result.intrinsics)),
@@ -62,7 +65,7 @@ def test_vggt_points_agree_with_the_published_unprojection(make_room, images):
 def test_vggt_without_depth_takes_it_from_points(make_room, images):
     room = make_room(pixel_center=0.0)
     output = vggt_output(room, depth=None, depth_confidence=None, world_points=torch.from_numpy(room.points())[None])
-    result = Reconstruction.from_vggt(output, images)
+    result = Reconstruction.from_prediction(vggt.prediction_of(output, images.images.shape[1:3]), images)
     assert result.point_source == "points"
     np.testing.assert_allclose(result.depth, room.depth, atol=1e-4)
     np.testing.assert_allclose(result.confidence, 0.75)
@@ -76,7 +79,7 @@ def test_vggt_tracks_and_density_are_kept(room, images):
         track_confidence=torch.ones(1, 4, 3),
         density=torch.ones(5, 1, 2),
     )
-    result = Reconstruction.from_vggt(output, images)
+    result = Reconstruction.from_prediction(vggt.prediction_of(output, images.images.shape[1:3]), images)
     assert result.density.shape == (5, 2)
     np.testing.assert_array_equal(result.tracks["positions"], np.arange(24, 48).reshape(4, 3, 2))
     assert result.tracks["visibility"].shape == (4, 3)
@@ -93,7 +96,7 @@ def test_pi3_output_gets_intrinsics_from_its_points(room, images):
         camera_to_world=torch.from_numpy(room.camera_to_world).float()[None],
         density=None,
     )
-    result = Reconstruction.from_pi3(output, images)
+    result = Reconstruction.from_prediction(pi3.prediction_of(output), images)
     np.testing.assert_allclose(result.intrinsics, room.intrinsics, rtol=1e-5)
     np.testing.assert_allclose(result.world_to_camera, room.world_to_camera, atol=1e-5)
     np.testing.assert_allclose(result.confidence, room.confidence, rtol=1e-5)
@@ -103,11 +106,13 @@ def test_pi3_output_gets_intrinsics_from_its_points(room, images):
 
 def test_models_must_give_enough(room, images):
     with pytest.raises(ValueError, match="cameras"):
-        Reconstruction.from_vggt(vggt_output(room, pose_passes=None), images)
+        Reconstruction.from_prediction(
+            vggt.prediction_of(vggt_output(room, pose_passes=None), images.images.shape[1:3]), images
+        )
     with pytest.raises(ValueError, match="one scene"):
         two = vggt_output(room)
         two.pose_passes = two.pose_passes.expand(-1, 2, -1, -1)
-        Reconstruction.from_vggt(two, images)
+        Reconstruction.from_prediction(vggt.prediction_of(two, images.images.shape[1:3]), images)
 
 
 def test_original_intrinsics_see_the_same_rays(make_room):
