@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..scene.array_archive import read_arrays
 from ..scene.export.atomic import new_file
 from .methods.method import Method
 from .scene import Benchmark
@@ -97,8 +98,7 @@ def summary(
 def read_pairs(path: Path) -> dict[str, np.ndarray] | None:
     if not path.exists():
         return None
-    with np.load(path) as file:
-        return dict(file)
+    return read_arrays(path)
 
 
 def write_results(results: Mapping[str, Any], folder: Path) -> None:

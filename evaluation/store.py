@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..scene.array_archive import DamagedFile, read_arrays
 from ..scene.export.atomic import new_file
+from ..texts.plain_json import parse_json
 from .scene import Prediction
 
 ARRAYS = ("world_to_camera", "intrinsics", "depth", "points", "confidence", "density")
@@ -81,7 +83,7 @@ def number(value: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parse_json(path.read_bytes(), str(path), constants=True)
 
 
 def write_prediction(path: Path, prediction: Prediction, maps: bool = True) -> None:
@@ -95,9 +97,15 @@ def write_prediction(path: Path, prediction: Prediction, maps: bool = True) -> N
 
 def read_prediction(path: Path) -> Prediction:
     """The inverse of `write_prediction`."""
-    with np.load(path) as file:
-        rest = json.loads(file["rest"].tobytes())
-        return Prediction(**{name: file[name] for name in file.files if name != "rest"}, **rest)
+    arrays = read_arrays(path)
+    rest = arrays.pop("rest", None)
+    if rest is None or not set(arrays) <= set(ARRAYS):
+        raise DamagedFile(f"{path} is no prediction of a run; remove it, and it is made again.")
+    values = parse_json(rest.tobytes(), str(path), constants=True)
+    known = {one.name for one in fields(Prediction)} - set(ARRAYS)
+    if not isinstance(values, dict) or not set(values) <= known:
+        raise DamagedFile(f"{path} is no prediction of a run; remove it, and it is made again.")
+    return Prediction(**arrays, **values)
 
 
 def write_pairs(path: Path, **errors: np.ndarray) -> None:

@@ -1,11 +1,12 @@
 """How much of global attention is computed: the choice that goes from a control to `reconstruct`."""
 
-import json
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 
 from ..models.sparse import PRESETS, SparsityConfig
+from ..texts.paths import is_there, named_path
+from ..texts.plain_json import parse_json
+from ..texts.shown import shortened
 
 LARGEST_SCHEDULE_BYTES = 1_000_000
 
@@ -43,11 +44,15 @@ def sparsity(
 
 def read_schedule(path: str | PathLike) -> SparsityConfig:
     """The configuration in a JSON file: what `SparsityConfig.to_dict` gives, perhaps under the name "sparsity"."""
-    path = Path(path)
+    path = named_path(path)
+    if not (is_there(path) and path.is_file()):
+        raise FileNotFoundError(
+            f"There is no schedule {shortened(str(path))}; give a JSON file written by the calibrate command."
+        )
     if path.stat().st_size > LARGEST_SCHEDULE_BYTES:
         raise ValueError(f"{path} is too large for a schedule; give a file written by the calibrate command.")
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        return SparsityConfig.from_dict(plain.get("sparsity", plain))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        plain = parse_json(path.read_bytes(), "the file")
+        return SparsityConfig.from_dict(plain.get("sparsity", plain) if isinstance(plain, dict) else plain)
+    except ValueError as error:
         raise ValueError(f"{path} is no sparsity schedule: {error}") from error

@@ -6,14 +6,14 @@ from typing import Any
 DEEPEST = 64  # levels; no file of ours has more than ten
 
 
-def parse_json(text: str | bytes, what: str) -> Any:
+def parse_json(text: str | bytes, what: str, *, constants: bool = False) -> Any:
     """The value; `what` names the text in errors.
 
-    ValueError for what is no JSON, for a name that an object has twice, for NaN and Infinity, and for nesting deeper
-    than DEEPEST.
+    ValueError for what is no JSON, for a name that an object has twice, for NaN and Infinity unless `constants` allows
+    them, and for nesting deeper than DEEPEST.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=float if constants else _no_number)
     except RecursionError:  # the parser's own limit
         raise ValueError(f"{what} is nested too deep; {DEEPEST} levels are allowed.") from None
     except UnicodeDecodeError as error:

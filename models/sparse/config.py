@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ...texts.ranges import parse_ranges
+from ...texts.ranges import LARGEST, parse_ranges
+from ...texts.shown import shortened
 from ..attention import TokenLayout
 from .blocks import ORDERS, BlockLayout
 
@@ -13,6 +14,8 @@ METHODS = ("dense", "paper", "manyview")
 POOLINGS = {"paper": ("avg", "max"), "manyview": ("avg", "spread"), "dense": ("avg",)}
 OWN_OPTIONS = ("order", "score_block", "centroid_block", "fit_frames", "max_keys")
 """Options that the method "manyview" alone has."""
+LARGEST_BLOCK = 1024  # tokens, about those of a frame; the presets have at most 512
+MOST_TOKENS = 10**12
 SMALL_FRAME = 640  # patches; 518 x 518 pixels make 1,369, 518 x 294 make 777, 224 x 224 make 256
 
 Setting = float | tuple[float, ...]
@@ -64,9 +67,10 @@ class SparsityConfig:
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
         for name in ("query_block", "key_block", "score_block"):
-            _whole(name, getattr(self, name), 1)
-        for name in ("min_tokens", "max_keys", "centroid_block"):
-            _whole(name, getattr(self, name), 0)
+            _whole(name, getattr(self, name), 1, LARGEST_BLOCK)
+        _whole("centroid_block", self.centroid_block, 0, LARGEST_BLOCK)
+        for name in ("min_tokens", "max_keys"):
+            _whole(name, getattr(self, name), 0, MOST_TOKENS)
         parse_layers(self.dense_layers)
         self._check_budgets()
         self._check_combination()
@@ -131,11 +135,15 @@ class SparsityConfig:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "SparsityConfig":
         """The inverse of `to_dict`, also after a round trip through JSON; what is left out has its default."""
-        unknown = sorted(set(plain) - {one.name for one in fields(cls)})
+        if not isinstance(plain, Mapping):
+            raise ValueError(f"A sparsity setting is an object with names and values, got {type(plain).__name__}.")
+        unknown = sorted(shortened(str(name)) for name in set(plain) - {one.name for one in fields(cls)})
         if unknown:
-            raise ValueError(f"A sparsity setting has no {', '.join(unknown)}; see SparsityConfig for the names.")
+            raise ValueError(f"A sparsity setting has no {', '.join(unknown[:9])}; see SparsityConfig for the names.")
         values = dict(plain)
         for name in {"layer_rho", "layer_tau"} & set(values):
+            if not isinstance(values[name], Mapping):
+                raise ValueError(f"{name} is an object with a value for each layer, got {type(values[name]).__name__}.")
             values[name] = {
                 int(layer): tuple(value) if isinstance(value, list | tuple) else value
                 for layer, value in values[name].items()
@@ -147,7 +155,7 @@ class SparsityConfig:
             if value is not None:
                 _share(name, value)
             for layer, setting in layered.items():
-                _whole(f"A layer of layer_{name}", layer, 0)
+                _whole(f"A layer of layer_{name}", layer, 0, LARGEST)
                 if isinstance(setting, tuple) and not setting:
                     raise ValueError(f"layer_{name} of layer {layer} is empty; give one number for each head.")
                 for share in _values(setting):
@@ -218,12 +226,20 @@ def _plain(setting: Setting) -> float | list[float]:
 
 def _share(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a number from 0 to 1, got {value!r}.")
+        raise ValueError(f"{name} must be a number from 0 to 1, got {_short(value)}.")
 
 
-def _whole(name: str, value: Any, least: int) -> None:
+def _whole(name: str, value: Any, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {_short(value)}.")
+    if value > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {_short(value)}.")
+
+
+def _short(value: Any) -> str:
+    """A value for a message; numbers of thousands of digits cannot even be printed."""
+    long = isinstance(value, int) and abs(value) > MOST_TOKENS
+    return f"a number beyond {MOST_TOKENS:,}" if long else shortened(repr(value))
 
 
 OURS: Mapping[str, Any] = {

@@ -92,3 +92,33 @@ def test_layers_that_the_model_lacks(model, photos: Path) -> None:
     config = sparsity(method="custom", rho=0.5, dense_layers="4")
     with pytest.raises(ValueError, match="Layer 4 does not exist"):
         reconstruct(model, load_images(photos, model=model), sparsity=config)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"rho": 0.5, "dense_layers": "0-9999999999"}', "Layers go up to 99,999"),
+        ('{"rho": 0.5, "dense_layers": [1]}', "got list"),
+        ('{"rho": 0.5, "query_block": 1000000000}', "query_block must be at most 1,024"),
+        ('{"rho": 0.5, "min_tokens": ' + "9" * 4000 + "}", "a number beyond 1,000,000,000,000"),
+        ('{"rho": 0.5, "layer_rho": [1]}', "layer_rho is an object"),
+        ('{"rho": 0.5, "layer_rho": {"9999999999": 0.5}}', "must be at most 99,999"),
+        ('{"rho": 0.5, "rho": 0.1}', "has 'rho' twice"),
+        ('{"rho": NaN}', "NaN is not a number"),
+        ("[" * 100_000, "nested too deep"),
+        ("[]", "got list"),
+        ('{"sparsity": 3}', "got int"),
+        ("\xff", "no sparsity schedule"),
+    ],
+)
+def test_schedules_of_any_content_are_one_sentence(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "schedule.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match="is no sparsity schedule") as caught:
+        sparsity(method="file", schedule=path)
+    assert words in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_a_missing_schedule_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"There is no schedule .*missing\.json; give a JSON file written by"):
+        sparsity(method="file", schedule=tmp_path / "missing.json")
