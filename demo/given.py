@@ -13,9 +13,8 @@ from urllib.parse import unquote
 import gradio as gr
 from gradio.processing_utils import async_ssrf_protected_download
 from gradio_client.utils import is_file_obj_with_meta
-from PIL import Image, UnidentifiedImageError
 
-from ..scene.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from ..scene.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
 
 UPLOADED = "/gradio_api/file="  # how an address of this demo names what was uploaded to it
 ABOUT = (
@@ -90,13 +89,11 @@ def _uploaded(path: Path, uploads: Path) -> Path:
 
 
 def _with_suffix(path: Path) -> Path:
-    """A picture whose name says what it is."""
+    """A picture or video whose name says what it is."""
     if path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         return path
-    try:
-        with Image.open(path) as image:
-            suffix = f".{image.format.lower()}"
-    except (UnidentifiedImageError, OSError):
+    suffix = suffix_of(path)
+    if suffix is None:
         return path  # whoever reads it says what it is not
     return path.rename(path.with_name(path.name + suffix))
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from PIL import Image
 
 from ..nodes.graph.loading import NO_MASKS, SAMPLES
-from ..scene.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_masks, natural_key, number_repeats
+from ..scene.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key, number_repeats
+from ..scene.masks import check_mask_size, find_masks
 from ..scene.picture import read_picture, read_size
 from ..scene.video import open_video, read_frames
 
 FOLDER, MASK_FOLDER = "photos", "masks"  # below the input folder, as Load Images names them
 THUMBNAIL_PX = 240
+MASK_NOTES = 4  # sentences about masks that are shown
 MOST_BYTES = 4_000_000_000  # of all files of a visitor
 SAMPLE_FOLDER = Path(__file__).resolve().parents[1] / "sample"
 
@@ -119,13 +121,12 @@ class Photos:
             for (path, _), name in zip(files, names, strict=True):
                 shutil.move(path, folder / name)
                 read_size(folder / name)
-            found = self._masks_for_photos(folder, names)
+            found, notes = self._masks_for_photos(folder)
         except ValueError:
             shutil.rmtree(folder)
             raise
         self.photos = [replace(photo, mask=mask) for photo, mask in zip(self.photos, found, strict=True)]
-        without = sum(mask is None for mask in found)
-        return [f"{without} photos have no mask; all of them is used."] if without else []
+        return notes
 
     def remove_masks(self) -> None:
         """Photos without masks again."""
@@ -189,13 +190,21 @@ class Photos:
             shutil.copy(SAMPLE_FOLDER / name, self.store / name / name)
             self.photos.append(Photo(name, name, self.store / name / name, read_size(self.store / name / name)))
 
-    def _masks_for_photos(self, folder: Path, names: Sequence[str]) -> list[Path | None]:
-        try:
-            return find_masks(folder, [photo.name for photo in self.photos])
-        except ValueError:
-            if len(names) != len(self.photos):
-                raise
-            return [folder / name for name in sorted(names, key=natural_key)]
+    def _masks_for_photos(self, folder: Path) -> tuple[list[Path | None], list[str]]:
+        """A mask for each photo, and sentences on how they were found and on those that fit no photo."""
+        names = number_repeats(photo.name for photo in self.photos)
+        found, notes = find_masks(folder, names)
+        masks: list[Path | None] = []
+        for photo, name, mask in zip(self.photos, names, found, strict=True):
+            try:
+                file = mask.file()
+                check_mask_size(file.name, read_size(file), name, photo.size)
+                masks.append(file)
+            except ValueError as error:
+                masks.append(None)
+                notes.append(f"{error} The whole photo is used.")
+        more = [f"... and {len(notes) - MASK_NOTES} more photos."] if len(notes) > MASK_NOTES else []
+        return masks, notes[:MASK_NOTES] + more
 
     def _check_bytes(self, paths: Sequence[Path]) -> None:
         size = sum(path.stat().st_size for path in (*paths, *(photo.path for photo in self.photos)))

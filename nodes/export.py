@@ -66,23 +66,26 @@ def export(
     scene.npz, depth/ and preview/. Each appears under its name only when it is complete; what is there already is an
     error before anything is written, unless `overwrite`. Where one format fails the others are written all the same,
     and then IncompleteExport says what is missing; the failure of a format alone is raised as it is. No two runs write
-    into one folder at a time.
+    into one folder at a time. What COLMAP could not be given as an original is added to the notes of the scene.
     """
     check_formats(formats)
-    folder = Path(folder)
+    folder, given = Path(folder), scene
     scene, cloud = sound_with_cloud(scene, cloud)
     again = {"overwrite": True}  # what is there was refused before
     writers: dict[str, Callable[[Progress | None], Any]] = {
         "ply": lambda tell: write_ply(cloud, folder / "points.ply", **again),
         "glb": lambda tell: write_glb(cloud, scene, folder / "scene.glb", cameras=cameras, extras=extras, **again),
-        "colmap": lambda tell: write_colmap(
-            scene,
-            thin(cloud, colmap_points),
-            folder / "colmap",
-            text=colmap_text,
-            pictures=pictures,
-            progress=tell,
-            **again,
+        "colmap": lambda tell: add_notes(
+            given,
+            write_colmap(
+                scene,
+                thin(cloud, colmap_points),
+                folder / "colmap",
+                text=colmap_text,
+                pictures=pictures,
+                progress=tell,
+                **again,
+            ),
         ),
         "npz": lambda tell: write_npz(scene, folder / "scene.npz", cloud, **again),
         "depth": lambda tell: write_depth(scene, folder / "depth", depth_format, **again),
@@ -92,6 +95,11 @@ def export(
         if not overwrite and not unfinished:
             refuse_results(folder, formats)
         return _write_all({name: writers[name] for name in dict.fromkeys(formats)}, folder, progress)
+
+
+def add_notes(scene: Reconstruction, notes: Sequence[str]) -> None:
+    """Put notes that it does not have yet behind those of the scene."""
+    scene.notes += tuple(note for note in notes if note not in scene.notes)
 
 
 def check_formats(formats: Sequence[str]) -> None:

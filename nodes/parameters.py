@@ -84,7 +84,13 @@ LOAD_IMAGES = (
         choices=("first", "even"),
     ),
     Parameter("frame_rate", "float", None, "Video only: frames taken per second of film.", minimum=0.001, maximum=1000),
-    Parameter("masks", "text", None, "Folder of masks named like the images; black is left out.", advanced=True),
+    Parameter(
+        "masks",
+        "text",
+        None,
+        "Folder of masks named like the images, or one for all; black is left out.",
+        advanced=True,
+    ),
     Parameter("strict", "bool", False, "Stop at the first bad image instead of going on without it.", advanced=True),
 )
 

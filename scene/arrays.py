@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from .picture import Picture, split_transparency
+from .preprocess import check_aspect
 
 
 def pictures_from_arrays(
@@ -39,6 +40,7 @@ def _to_picture(array: np.ndarray, number: int, blend: str) -> Picture:
         raise ValueError(
             f"Image {number + 1} has shape {tuple(array.shape)}: give (height, width, channels), with 1 to 4 channels."
         )
+    check_aspect(f"Image {number + 1}", (array.shape[1], array.shape[0]))
     values = _to_uint8(array, number)
     image = Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
     rgb, mask = split_transparency(image, blend)
@@ -66,6 +68,8 @@ def _to_uint8(array: np.ndarray, number: int) -> np.ndarray:
 
 
 def _masked(pictures: list[Picture], masks: list) -> list[Picture]:
+    if len(masks) == 1:
+        masks = masks * len(pictures)
     if len(masks) != len(pictures):
         raise ValueError(f"{len(masks)} masks were given for {len(pictures)} images: give one for each.")
     result = []

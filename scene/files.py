@@ -1,6 +1,7 @@
 """Which files a path, glob or list means, in natural order, and which of them are chosen."""
 
 import glob
+import io
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -10,14 +11,28 @@ import numpy as np
 
 from ..texts.paths import PathLike, is_there, named_path, pattern_of
 from ..texts.shown import shortened
-from .picture import RAW_SUFFIXES, read_time
+from .picture import read_time
+from .picture_kind import RAW_SUFFIXES, START_BYTES, is_video_start, picture_kind
 
 # HEIC and raw photos are listed although they cannot be read: a sentence about them helps, silence does not.
 COMMON_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-RARE_SUFFIXES = frozenset({".j2k", ".jfif", ".jp2", ".mpo", ".pbm", ".pgm", ".pnm", ".ppm", ".tga"})
+RARE_SUFFIXES = frozenset({".j2k", ".jfif", ".jp2", ".mpo", ".pbm", ".pgm", ".pnm", ".ppm", ".tga", ".apng"})
 IMAGE_SUFFIXES = COMMON_SUFFIXES | RARE_SUFFIXES | RAW_SUFFIXES | {".heic", ".heif", ".hif"}
 VIDEO_SUFFIXES = frozenset({".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"})
-VIDEO_SUFFIXES |= {".ogv", ".ts", ".webm", ".wmv"}
+VIDEO_SUFFIXES |= {".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
+KIND_SUFFIXES = {
+    "AVIF": ".avif",
+    "BMP": ".bmp",
+    "GIF": ".gif",
+    "HEIF": ".heic",
+    "JPEG": ".jpg",
+    "JPEG2000": ".jp2",
+    "PNG": ".png",
+    "PPM": ".ppm",
+    "TGA": ".tga",
+    "TIFF": ".tif",
+    "WEBP": ".webp",
+}
 ORDERS = ("name", "time")
 
 
@@ -52,8 +67,25 @@ def in_order(files: Sequence[Path], order: str) -> list[Path]:
 
 
 def is_video(path: Path) -> bool:
-    """Whether the file's ending is that of a video."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    """Whether the file's ending is that of a video or, where the ending tells nothing, its first bytes are."""
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES:
+        return suffix in VIDEO_SUFFIXES
+    try:
+        with path.open("rb") if path.is_file() else io.BytesIO() as file:
+            return is_video_start(file.read(START_BYTES))
+    except (OSError, ValueError):  # it cannot be read; whoever opens it says so
+        return False
+
+
+def suffix_of(path: Path) -> str | None:
+    """The ending that fits what a file holds: of its kind of picture, or .mp4 for any video; None for neither."""
+    with path.open("rb") as file:
+        start = file.read(START_BYTES)
+    if is_video_start(start):
+        return ".mp4"
+    kind = picture_kind(start, path.suffix)
+    return None if kind is None else KIND_SUFFIXES[kind]
 
 
 def unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -104,18 +136,14 @@ def check_choice(start: int, every: int, limit: int | None, selection: str) -> N
         raise ValueError(f"selection is {selection!r}: choose first or even.")
 
 
-def find_masks(folder: PathLike, names: Sequence[str]) -> list[Path | None]:
-    """For each image name the mask file of that name, with any ending or one added: a.png or a.jpg.png for a.jpg."""
-    folder = named_path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"The folder of masks {folder} does not exist.")
-    files = {path.name.casefold(): path for path in reversed(_pictures_in(folder))}
-    stems = {Path(name).stem: path for name, path in files.items()}
-    plain = [name.rsplit("/", 1)[-1].casefold() for name in names]
-    found = [files.get(name) or stems.get(name) or stems.get(Path(name).stem) for name in plain]
-    if not any(found):
-        raise ValueError(f"No mask in {folder} has the name of an image (such as {Path(names[0]).stem}.png).")
-    return found
+def pictures_in(folder: Path) -> list[Path]:
+    """The files of a folder with a picture's ending, in natural order; hidden ones are left out."""
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise ValueError(f"The folder {folder} cannot be read ({error.strerror or error}).") from error
+    pictures = [path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
+    return sorted((path for path in pictures if not path.is_dir()), key=lambda path: natural_key(path.name))
 
 
 def _find_one(source: PathLike) -> list[Path]:
@@ -126,7 +154,7 @@ def _find_one(source: PathLike) -> list[Path]:
         raise ValueError(f"{text} is a web address: download it first and give the file or folder.")
     path = named_path(text)
     if is_there(path):
-        return [path] if not path.is_dir() else _pictures_in(path) or _explain_empty(path)
+        return [path] if not path.is_dir() else pictures_in(path) or _explain_empty(path)
     if (pattern := pattern_of(path)) is not None:
         return _find_glob(pattern, text)
     raise ValueError(f"{shortened(str(path))} does not exist: check the path.")
@@ -147,19 +175,10 @@ def _find_glob(pattern: str, given: str) -> list[Path]:
     return sorted(pictures, key=lambda path: natural_key(path.as_posix()))
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    try:
-        entries = list(folder.iterdir())
-    except OSError as error:
-        raise ValueError(f"The folder {folder} cannot be read ({error.strerror or error}).") from error
-    pictures = [path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
-    return sorted((path for path in pictures if not path.is_dir()), key=lambda path: natural_key(path.name))
-
-
 def _explain_empty(folder: Path) -> list[Path]:
     entries = sorted(folder.iterdir())
     videos = [path.name for path in entries if is_video(path)]
-    below = [path.name for path in entries if path.is_dir() and not path.name.startswith(".") and _pictures_in(path)]
+    below = [path.name for path in entries if path.is_dir() and not path.name.startswith(".") and pictures_in(path)]
     hint = "give a folder with JPEG or PNG files"
     if videos:
         hint = f"it holds a video, {videos[0]}: give that file"

@@ -1,83 +1,29 @@
 """Images in: files, folders, globs, videos or arrays become one ImageSet of equal size for a model."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..models.progress import Progress
 from .arrays import pictures_from_arrays
-from .files import PathLike, choose, find_files, find_masks, in_order, is_video, number_repeats, unique_names
-from .picture import Picture, read_mask, read_picture, read_size
-from .preprocess import Placement, Size, check_options, place, place_mask, plan
+from .drawing import Drawn, Resize, Source, draw, draw_one, image_set, mask_array
+from .files import PathLike, choose, find_files, in_order, is_video, number_repeats, unique_names
+from .image_set import ImageSet, take_views
+from .masks import check_mask_size, find_masks
+from .picture import PictureReader, read_mask
+from .picture_file import picture_frames
+from .preprocess import Placement, Size, check_options
 from .video import VideoFrame, choose_frames, open_video, take_frames
+
+__all__ = ["ImageSet", "images_from_arrays", "load_images", "take_views"]
 
 # Which transparent pictures are put on white; the public loaders differ, and colours must equal theirs.
 BLEND = {"keep": "all", "crop": "rgba", "pad": "rgba", "square": "rgba", "pi3": "none"}
-ASPECT_TOLERANCE = 0.02
 OVERSAMPLING = 2  # in mode "keep", JPEG files are decoded at no more than about this times the size that is needed
-
-
-@dataclass(frozen=True, eq=False)
-class ImageSet:
-    """N images of one size, ready for a model, and where each came from."""
-
-    images: np.ndarray  # (N, H, W, 3) uint8
-    names: tuple[str, ...]  # unique
-    original_sizes: np.ndarray  # (N, 2) int64: width, height after EXIF rotation
-    scale_offset: np.ndarray  # (N, 4) float64: sx, sy, ox, oy with x_original = sx * x_model + ox; pixel corner 0 is 0
-    masks: np.ndarray | None  # (N, H, W) bool, True = use, padding is False; None = use everything
-    paths: tuple[Path | None, ...]
-    skipped: tuple[tuple[str, str], ...] = ()  # (name, sentence) of what was not used
-    video_frames: tuple[int | None, ...] = ()  # number of the frame where the path is a video; empty: no video
-    recipe: dict[str, Any] | None = None  # how files were read, so that nodes.load_images can do it for another model
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user must be told of the loading, a sentence each: what was left out, or is used otherwise."""
-        return tuple(f"{'note' if name in self.names else 'left out'}: {reason}" for name, reason in self.skipped)
-
-
-@dataclass(frozen=True)
-class Resize:
-    """How images become equal in size; preprocess.plan explains the modes."""
-
-    mode: str = "keep"
-    resolution: int = 518
-    patch_size: int = 14
-    pixel_limit: int = 255_000  # for mode "pi3"
-
-    def plan(self, sizes: Sequence[Size]) -> list[Placement]:
-        """One placement for each size."""
-        return plan(sizes, self.mode, self.resolution, self.patch_size, self.pixel_limit)
-
-
-@dataclass(frozen=True)
-class Source:
-    """One picture that can be read, again if need be."""
-
-    name: str
-    path: Path | None
-    read_size: Callable[[], Size]
-    read: Callable[[], Picture]
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One picture as a model image."""
-
-    name: str
-    path: Path | None
-    placement: Placement
-    pixels: np.ndarray  # (H, W, 3) uint8
-    mask: np.ndarray | None  # (H, W) bool; None = use everything
-    video_frame: int | None = None  # its number, where the path is a video
 
 
 def load_images(
@@ -99,11 +45,12 @@ def load_images(
 ) -> ImageSet:
     """Read a folder, glob, file, list of files or one video as images of one size.
 
+    All pictures of an animation or of a multi-page file are images of their own.
     resize: "keep" (longer side = resolution, sides multiples of the patch; odd shapes are letterboxed and masked),
     VGGT's "crop", "pad" and "square", or "pi3" (at most pixel_limit pixels). order: "name" as files.find_files gives
     them, "time" as the photos were taken. start, every, limit and selection
     ("first" or "even") choose among the images; of a video, frame_rate takes so many frames a second, else the frames
-    are spread evenly. masks: folder of same-named masks, bright = use; transparency masks too.
+    are spread evenly. masks: a folder of masks, or one for all (see masks.find_masks); bright = use.
     What cannot be read is skipped and told in `skipped`, unless strict or nothing is left: then ValueError.
     """
     check_options(resize, resolution, patch_size, pixel_limit)
@@ -115,15 +62,14 @@ def load_images(
     elif frame_rate is not None:
         raise ValueError(f"frame_rate is {frame_rate:g}: it is for a video; use every or limit to choose among images.")
     else:
-        chosen = [files[index] for index in choose(len(files), start, every, limit, selection)]
-        if not chosen:
-            raise ValueError(f"start is {start}, but there are only {len(files)} images.")
-        sources = [_file_source(name, path, how) for name, path in zip(unique_names(chosen), chosen, strict=True)]
-        drawn, skipped = _draw(sources, how, strict, progress)
+        with PictureReader() as reader:
+            sources, skipped = _file_sources(files, (start, every, limit, selection), how, reader)
+            drawn, problems = draw(sources, how, strict, progress)
+        skipped += problems
     if masks is not None:
         drawn, notes = _with_masks(drawn, masks, strict)
         skipped += notes
-    return _image_set(drawn, skipped)
+    return image_set(drawn, skipped)
 
 
 def images_from_arrays(
@@ -139,7 +85,7 @@ def images_from_arrays(
 ) -> ImageSet:
     """Images that are in memory already: arrays or tensors (H, W), (H, W, 1, 2, 3 or 4) or a batch of these.
 
-    Values are uint8, uint16, bool, or float in [0, 1]. masks: (H, W) each, above 0.5 = use.
+    Values are uint8, uint16, bool, or float in [0, 1]. masks: (H, W) each, or one for all; above 0.5 = use.
     """
     check_options(resize, resolution, patch_size, pixel_limit)
     pictures = pictures_from_arrays(arrays, masks, BLEND[resize])
@@ -150,92 +96,41 @@ def images_from_arrays(
         Source(name, None, lambda size=picture.size: size, lambda picture=picture: picture)
         for name, picture in zip(names, pictures, strict=True)
     ]
-    drawn, _ = _draw(sources, Resize(resize, resolution, patch_size, pixel_limit), True, progress)
-    return _image_set(drawn, [])
+    drawn, _ = draw(sources, Resize(resize, resolution, patch_size, pixel_limit), True, progress)
+    return image_set(drawn, [])
 
 
-def take_views(views: ImageSet, chosen: Sequence[int]) -> ImageSet:
-    """The views of these indices, in this order."""
-    if list(chosen) == list(range(len(views))):
-        return views
-    index = np.asarray(chosen, dtype=np.int64)
-    parts = {name: getattr(views, name)[index] for name in ("images", "original_sizes", "scale_offset")}
-    parts["masks"] = None if views.masks is None else views.masks[index]
-    for name in ("names", "paths", "video_frames"):
-        whole = getattr(views, name)
-        parts[name] = tuple(whole[i] for i in chosen) if whole else whole
-    if views.recipe is not None:
-        parts["recipe"] = {**views.recipe, "views": [views.recipe["views"][i] for i in chosen]}
-    return replace(views, **parts)
+def _file_sources(
+    files: Sequence[Path], choice: tuple, how: Resize, reader: PictureReader
+) -> tuple[list[Source], list[tuple[str, str]]]:
+    """The chosen ones of all pictures in the files, and notes on files that hold several."""
+    pages = [(path, page, frames) for path in files for frames in [picture_frames(path)] for page in range(len(frames))]
+    chosen = [pages[index] for index in choose(len(pages), *choice)]
+    if not chosen:
+        raise ValueError(f"start is {choice[0]}, but there are only {len(pages)} images.")
+    several = {path: len(frames) for path, _, frames in chosen if len(frames) > 1}
+    names = dict(zip(several, unique_names(list(several)), strict=True))
+    photos = iter(unique_names([path for path, _, _ in chosen if path not in several]))
+    wanted = [
+        _page_name(names[path], page, frames) if path in several else next(photos) for path, page, frames in chosen
+    ]
+    sources = [
+        _file_source(name, path, frames[page] if len(frames) > 1 else None, how, reader)
+        for name, (path, page, frames) in zip(number_repeats(wanted), chosen, strict=True)
+    ]
+    return sources, [
+        (path.name, f"{path.name} holds {count} pictures: each is a view.") for path, count in several.items()
+    ]
 
 
-def _file_source(name: str, path: Path, how: Resize) -> Source:
+def _page_name(name: str, page: int, frames: Sequence[int]) -> str:
+    return f"{os.path.splitext(name)[0]}_{page + 1:0{len(str(len(frames)))}d}.png"
+
+
+def _file_source(name: str, path: Path, frame: int | None, how: Resize, reader: PictureReader) -> Source:
     enough = OVERSAMPLING * how.resolution if how.mode == "keep" else None  # the others must equal the public loaders
-    return Source(name, path, lambda: read_size(path), lambda: read_picture(path, BLEND[how.mode], enough))
-
-
-def _draw(
-    sources: Sequence[Source], how: Resize, strict: bool, progress: Progress | None
-) -> tuple[list[Drawn], list[tuple[str, str]]]:
-    """Read and place every picture. The plan follows from all sizes, so it is made anew when a picture turns out to be
-    unreadable or of another size than its header says; only pictures whose place changed are then read again."""
-    problems: dict[int, str] = {}
-    sizes: dict[int, Size] = {}
-    drawn: dict[int, Drawn] = {}
-    for index, source in enumerate(sources):
-        size = _attempt(source.read_size, index, problems, strict)
-        if size:
-            sizes[index] = size
-    while True:
-        planned = dict(zip(sizes, how.plan(list(sizes.values())), strict=True))
-        todo = [
-            index for index, placement in planned.items() if index not in drawn or drawn[index].placement != placement
-        ]
-        if not todo:
-            break
-        for index in todo:
-            picture = _attempt(sources[index].read, index, problems, strict)
-            if picture is None:
-                del sizes[index]
-                drawn.pop(index, None)
-                continue
-            sizes[index] = picture.size
-            if picture.size == planned[index].source:
-                drawn[index] = _draw_one(sources[index].name, sources[index].path, picture, planned[index])
-            if progress:
-                progress("images", len(drawn), len(sizes))
-    skipped = [(sources[index].name, problems[index]) for index in sorted(problems)]
-    if not drawn:
-        raise ValueError(_nothing_left([sentence for _, sentence in skipped]))
-    return [drawn[index] for index in sorted(drawn)], skipped
-
-
-def _attempt(read: Callable, index: int, problems: dict[int, str], strict: bool):
-    try:
-        return read()
-    except ValueError as error:
-        if strict:
-            raise
-        problems[index] = str(error)
-        return None
-
-
-def _nothing_left(sentences: Sequence[str]) -> str:
-    if len(sentences) == 1:
-        return sentences[0]
-    more = f" ... and {len(sentences) - 3} more." if len(sentences) > 3 else ""
-    return f"None of the {len(sentences)} images can be used: {' '.join(sentences[:3])}{more}"
-
-
-def _draw_one(name: str, path: Path | None, picture: Picture, placement: Placement) -> Drawn:
-    pixels = np.asarray(place(picture.image, placement))
-    return Drawn(name, path, placement, pixels, _mask_array(picture.mask, placement))
-
-
-def _mask_array(mask: Image.Image | None, placement: Placement) -> np.ndarray | None:
-    if mask is None and placement.covers_canvas():
-        return None
-    return np.asarray(place_mask(mask, placement)) > 0
+    blend = BLEND[how.mode]
+    return Source(name, path, lambda: reader.size(path, frame), lambda: reader.read(path, blend, enough, frame), frame)
 
 
 def _draw_video(
@@ -257,7 +152,7 @@ def _draw_video(
         if size not in placements:
             placements[size] = how.plan([size])[0]
         name = f"{path.stem}_{frame.seconds:08.3f}s.png"
-        return replace(_draw_one(name, path, frame.picture, placements[size]), video_frame=frame.number)
+        return replace(draw_one(name, path, frame.picture, placements[size]), frame=frame.number)
 
     drawn, damage = take_frames(info, choose_among, draw, progress, BLEND[how.mode])
     if strict and damage:
@@ -271,12 +166,17 @@ def _draw_video(
     return [replace(each, name=name) for each, name in zip(drawn, names, strict=True)], notes
 
 
-def _with_masks(drawn: list[Drawn], folder: PathLike, strict: bool) -> tuple[list[Drawn], list[tuple[str, str]]]:
-    """The pictures with the masks of a folder; a missing or bad mask leaves its picture unmasked, with a note."""
-    masked, notes = [], []
-    for each, path in zip(drawn, find_masks(folder, [each.name for each in drawn]), strict=True):
+def _with_masks(drawn: list[Drawn], source: PathLike, strict: bool) -> tuple[list[Drawn], list[tuple[str, str]]]:
+    """The pictures with their masks; a missing or bad mask leaves its picture unmasked, with a note."""
+    found, how = find_masks(source, [each.name for each in drawn], [each.path for each in drawn])
+    masked, notes = [], [(drawn[0].name, sentence) for sentence in how]
+    read: dict[Path | None, Image.Image] = {}  # the last one, which may serve the next picture too
+    for each, mask in zip(drawn, found, strict=True):
         try:
-            masked.append(_with_mask(each, path))
+            read = {mask.path: read.get(mask.path) or read_mask(mask.file())}
+            masked.append(_with_mask(each, read[mask.path], mask.path))
+            if not masked[-1].mask.any() and (each.mask is None or each.mask.any()):
+                notes.append((each.name, f"The mask {mask.path.name} leaves out all of {each.name}."))
         except ValueError as error:
             if strict:
                 raise
@@ -285,30 +185,7 @@ def _with_masks(drawn: list[Drawn], folder: PathLike, strict: bool) -> tuple[lis
     return masked, notes
 
 
-def _with_mask(drawn: Drawn, path: Path | None) -> Drawn:
-    if path is None:
-        raise ValueError(f"{drawn.name} has no mask in the folder of masks.")
-    mask, size = read_mask(path), drawn.placement.source
-    if abs(mask.width * size[1] / (mask.height * size[0]) - 1) > ASPECT_TOLERANCE:
-        raise ValueError(
-            f"The mask {path.name} is {mask.width} x {mask.height}, but {drawn.name} is {size[0]} x {size[1]}."
-        )
-    use = _mask_array(mask, drawn.placement)
+def _with_mask(drawn: Drawn, mask: Image.Image, path: Path) -> Drawn:
+    check_mask_size(path.name, mask.size, drawn.name, drawn.placement.source)
+    use = mask_array(mask, drawn.placement)
     return replace(drawn, mask=use if drawn.mask is None else use & drawn.mask)
-
-
-def _image_set(drawn: Sequence[Drawn], skipped: Sequence[tuple[str, str]]) -> ImageSet:
-    masks = None
-    if any(each.mask is not None and not each.mask.all() for each in drawn):
-        shape = drawn[0].pixels.shape[:2]
-        masks = np.stack([np.ones(shape, bool) if each.mask is None else each.mask for each in drawn])
-    return ImageSet(
-        images=np.stack([each.pixels for each in drawn]),
-        names=tuple(each.name for each in drawn),
-        original_sizes=np.array([each.placement.source for each in drawn], dtype=np.int64),
-        scale_offset=np.array([each.placement.scale_offset() for each in drawn], dtype=np.float64),
-        masks=masks,
-        paths=tuple(each.path for each in drawn),
-        skipped=tuple(skipped),
-        video_frames=tuple(each.video_frame for each in drawn),
-    )

@@ -15,6 +15,8 @@ Size = tuple[int, int]
 
 WHITE, BLACK = 255, 0
 MAX_STRETCH = 0.1
+MOST_ASPECT = 100  # longer side : shorter side
+MOST_PIXELS = 64_000_000  # of what is made on the way from a picture to its model image
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,18 @@ def check_options(resize: str, resolution: int, patch_size: int, pixel_limit: in
         )
 
 
+def check_aspect(name: str, size: Size) -> None:
+    """Raise ValueError on a picture so narrow that a model would see next to nothing of it."""
+    if max(size) > MOST_ASPECT * min(size):
+        raise ValueError(
+            f"{name} is {size[0]} x {size[1]}: the longer side may be at most {MOST_ASPECT} times the shorter one; cut "
+            "it into pieces."
+        )
+
+
 def place(picture: Image.Image, placement: Placement, fill: int = WHITE) -> Image.Image:
     """The model image of `picture` (its size may be a reduced version of placement.source)."""
-    content = _bordered(picture, placement).resize(placement.resized, placement.resampling).crop(placement.crop)
+    content = _resized(_bordered(picture, placement), placement)
     if placement.content == placement.canvas:
         return content
     canvas = Image.new(picture.mode, placement.canvas, (fill,) * len(picture.getbands()))
@@ -97,20 +108,42 @@ def place(picture: Image.Image, placement: Placement, fill: int = WHITE) -> Imag
 def place_mask(mask: Image.Image | None, placement: Placement) -> Image.Image:
     """The mask ("L", 255 = use; None = use all) of the same model image; padding and border are 0."""
     if mask is None:
-        mask = Image.new("L", placement.source if any(placement.border) else (1, 1), 255)
+        factor = _reduction(placement.source, placement)
+        mask = Image.new("L", tuple(-(-side // factor) for side in placement.source) if factor else (1, 1), 255)
     smooth = replace(placement, resampling=Image.Resampling.BOX)
     return place(mask, smooth, fill=0).point([0] * 128 + [255] * 128)
 
 
 def _bordered(picture: Image.Image, placement: Placement) -> Image.Image:
-    if not any(placement.border):
+    factor = _reduction(picture.size, placement)
+    if not factor:
         return picture
+    picture = picture.reduce(factor) if factor > 1 else picture
     factor_x, factor_y = picture.width / placement.source[0], picture.height / placement.source[1]
     left, right = (round(side * factor_x) for side in placement.border[::2])
     top, bottom = (round(side * factor_y) for side in placement.border[1::2])
     bordered = Image.new(picture.mode, (left + picture.width + right, top + picture.height + bottom))
     bordered.paste(picture, (left, top))
     return bordered
+
+
+def _reduction(size: Size, placement: Placement) -> int:
+    """By how much a picture of this size is to be shrunk before its border is added; 0 if it gets none."""
+    if not any(placement.border):
+        return 0
+    left, top, right, bottom = placement.border
+    wide, high = 1 + (left + right) / placement.source[0], 1 + (top + bottom) / placement.source[1]
+    return max(1, math.ceil(math.sqrt(size[0] * wide * size[1] * high / MOST_PIXELS)))
+
+
+def _resized(picture: Image.Image, placement: Placement) -> Image.Image:
+    """Resized and cut; where that would be large in between, only the cut is made."""
+    if placement.resized[0] * placement.resized[1] <= MOST_PIXELS:
+        return picture.resize(placement.resized, placement.resampling).crop(placement.crop)
+    scale_x, scale_y = picture.width / placement.resized[0], picture.height / placement.resized[1]
+    left, top, right, bottom = placement.crop
+    box = (left * scale_x, top * scale_y, right * scale_x, bottom * scale_y)
+    return picture.resize(placement.content, placement.resampling, box)
 
 
 def _whole(source: Size, resized: Size, canvas: Size | None = None, **options) -> Placement:

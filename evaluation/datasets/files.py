@@ -16,6 +16,7 @@ from ..sampling import floor_to_multiple, size_at_width
 from ..scene import Truth, unproject
 
 FRAMES = Path(__file__).parent / "frames"
+FORMATS = ("JPEG", "PNG")  # of the data sets' pictures
 POSE_WIDTH, POINT_WIDTH = 512, 518
 
 
@@ -28,7 +29,7 @@ def read_picture(path: Path, size: tuple[int, int] | None = None, method: str = 
     """RGB (H, W, 3) uint8, brought to `size` (width, height); FileNotFoundError if it is not there."""
     from PIL import Image
 
-    with Image.open(path) as opened:
+    with Image.open(path, formats=FORMATS) as opened:
         picture = opened.convert("RGB")
     if size is not None and picture.size != size:
         picture = picture.resize(size, Image.Resampling.LANCZOS if method == "lanczos" else Image.Resampling.BICUBIC)
@@ -39,7 +40,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     """(width, height) without reading the pixels."""
     from PIL import Image
 
-    with Image.open(path) as opened:
+    with Image.open(path, formats=FORMATS) as opened:
         return opened.size
 
 

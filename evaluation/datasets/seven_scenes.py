@@ -87,7 +87,7 @@ def read_depth(file: Path) -> np.ndarray:
     """A 16-bit depth picture (H, W), as it is."""
     from PIL import Image
 
-    with Image.open(file) as opened:
+    with Image.open(file, formats=["PNG"]) as opened:
         return np.asarray(opened).astype(np.int64)
 
 

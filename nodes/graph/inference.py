@@ -110,8 +110,11 @@ def join_views(
     use = usable_masks(masks)
     if use is not None:
         use = [mask for batch in use for mask in (batch if batch.ndim == 3 else [batch])]
+        use = use * len(singles) if len(use) == 1 else use
         if len(use) != len(singles):
-            raise ValueError(f"{len(use)} masks were given for {len(singles)} images: give one for each, or none.")
+            raise ValueError(
+                f"{len(use)} masks were given for {len(singles)} images: give one for each, one for all, or none."
+            )
     chosen = choose(len(singles), **choice)
     use = None if use is None else [use[index] for index in chosen]
     return collect_images([singles[index] for index in chosen], masks=use, model=loaded, **size)

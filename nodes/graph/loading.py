@@ -58,9 +58,10 @@ def run_load_images(
 
 def fingerprint_images(host: Host, *, source: str, masks: str | None = None, **options: Any) -> str:
     """Changes when a file of the source, or a mask, is added, removed, renamed or written."""
-    paths = [source_path(host, source), mask_folder(host, masks)]
-    places = [Path(path) for path in paths if path is not None]
-    files = [file for path in places for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    path, use = source_path(host, source), mask_folder(host, masks)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    if use is not None:  # masks may lie in folders named like those of the images
+        files += sorted(Path(use).rglob("*"))
     return repr([(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()])
 
 

@@ -67,6 +67,7 @@ def _export(
 ) -> Result:
     """Write the formats into a new folder; one that fails is told, and the others are there."""
     options |= {"extras": dict(host.metadata), "progress": host.progress}
+    known = len(scene.notes)
     with filled(host.output_place(prefix)) as folder:
         try:
             files, failures = export(scene, cloud, folder, formats, **options), []
@@ -74,12 +75,12 @@ def _export(
             if not error.files:
                 raise
             files, failures = error.files, error.sentences
-    return _written(host, folder, files, failures)
+    return _written(host, folder, files, [*failures, *scene.notes[known:]])
 
 
-def _written(host: Host, folder: Path, files: list[Path], failures: list[str]) -> Result:
+def _written(host: Host, folder: Path, files: list[Path], notes: list[str]) -> Result:
     """The folder, and what the page may show of it."""
-    ui: dict[str, list] = {"text": ["\n".join((f"{len(files)} files in {folder}", *failures))]}
+    ui: dict[str, list] = {"text": ["\n".join((f"{len(files)} files in {folder}", *notes))]}
     if shown := [entry(host, path) for path in files if path.suffix in (".ply", ".glb")]:
         ui["3d"] = shown
     if pictures := [entry(host, path) for path in files if path.name == "cloud.png"]:

@@ -43,11 +43,12 @@ def write_colmap(
     track_length: int = 8,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> None:
-    """Writes cameras, poses, coloured points and in which images they are seen.
+) -> tuple[str, ...]:
+    """Writes cameras, poses, coloured points and in which images they are seen; returns notes for the user.
 
-    copy_images: puts the original files next to it, turned upright where EXIF says so. A frame without a file (of a
-        video or a graph) is written from the model's image, and its camera then has that resolution.
+    copy_images: puts the original files next to it, turned upright where EXIF says so, and frames of videos and
+        animations. Where there is no original the model's image is written with a camera of its resolution; a note
+        says so.
     pictures: the original images (H, W, 3) uint8 where there are no files, one for each that the network got.
     text: also cameras.txt, images.txt and points3D.txt; this format has no spaces in names, so they become underscores.
     track_length: most images listed for one point: its own pixel, then others whose depth agrees; 0 lists none.
@@ -72,6 +73,7 @@ def write_colmap(
             _write_cameras_text(sparse / "cameras.txt", sizes, cameras)
             _write_images_text(sparse / "images.txt", poses, camera_ids, images.names, seen)
             _write_points_text(sparse / "points3D.txt", cloud, seen)
+    return images.notes
 
 
 def _cameras(images: FileImages) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

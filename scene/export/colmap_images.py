@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import shutil
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from ...models.progress import Progress
+from ..files import is_video
+from ..originals import Originals
 from ..reconstruction import Reconstruction
 from ..video import VideoFrame, read_frames
 from .names import portable_names
 
-logger = logging.getLogger(__name__)
-
-ORIENTATION = 0x0112  # EXIF tag; 1 or nothing means upright
-SIDEWAYS = (5, 6, 7, 8)
 SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -33,6 +28,7 @@ class FileImages:
     sizes: np.ndarray  # (N, 2) int64: width, height
     intrinsics: np.ndarray  # (N, 3, 3) float64, from the corner
     scale_offset: np.ndarray  # (N, 4) float64: from model pixels to these
+    notes: tuple[str, ...] = ()  # what a user must be told: that an original could not be had
 
 
 def place_images(
@@ -44,8 +40,8 @@ def place_images(
 ) -> FileImages:
     """Names, sizes and cameras at the original resolution; with a folder also the files.
 
-    Frames of a video are read from it once more. A frame that is in `pictures` is taken from there. One whose file is
-    not there, or is no picture of that size, becomes the model's image at its own resolution.
+    Frames of a video are read from it once more. A frame that is in `pictures` is taken from there. One whose original
+    cannot be had becomes the model's image at its own resolution, with a camera to match, and a note says why.
     """
     pictures = _pictures_of_views(reconstruction, pictures)
     names = portable_names(reconstruction.names)
@@ -60,22 +56,20 @@ def place_images(
         return FileImages(names, sizes, intrinsics, scale_offset)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    done = _write_pictures(pictures, folder, names) or _write_video_frames(reconstruction, folder, names)
     taken = {name.casefold() for name in names}
-    for frame in range(len(names)):
-        target = folder / names[frame]
-        if frame not in done and not _copy_upright(reconstruction.paths[frame], target, tuple(sizes[frame].tolist())):
-            if target.suffix.lower() not in SUFFIXES:
-                names[frame] = _as_png(names[frame], taken)
-                target = folder / names[frame]
-            Image.fromarray(reconstruction.images[frame]).save(target, quality=95)
-            sizes[frame] = reconstruction.image_size[::-1]
-            scale_offset[frame] = (1, 1, 0, 0)
-            intrinsics[frame] = reconstruction.intrinsics[frame]
-            intrinsics[frame, :2, 2] += 0.5 - reconstruction.pixel_center
-        if progress is not None:
-            progress("images", frame + 1, len(names))
-    return FileImages(names, sizes, intrinsics, scale_offset)
+    reasons: dict[int, str] = {}  # why a frame's original cannot be had
+    done = _write_pictures(pictures, folder, names) or _write_video_frames(reconstruction, folder, names, reasons)
+    with Originals() as originals:
+        for frame in range(len(names)):
+            if frame not in done and not _write_file(originals, reconstruction, frame, folder, names, taken, reasons):
+                _write_model_image(reconstruction, frame, folder, names, taken)
+                sizes[frame] = reconstruction.image_size[::-1]
+                scale_offset[frame] = (1, 1, 0, 0)
+                intrinsics[frame] = reconstruction.intrinsics[frame]
+                intrinsics[frame, :2, 2] += 0.5 - reconstruction.pixel_center
+            if progress is not None:
+                progress("images", frame + 1, len(names))
+    return FileImages(names, sizes, intrinsics, scale_offset, _notes(reconstruction, reasons))
 
 
 def _pictures_of_views(
@@ -118,13 +112,15 @@ def _as_png(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def _write_video_frames(reconstruction: Reconstruction, folder: Path, names: list[str]) -> set[int]:
+def _write_video_frames(
+    reconstruction: Reconstruction, folder: Path, names: list[str], reasons: dict[int, str]
+) -> set[int]:
     """Writes the frames that came from videos, as they are there; returns which could be had."""
     written: set[int] = set()
     numbers = reconstruction.video_frames
     frames_of: dict[Path, dict[int, list[int]]] = {}  # video -> its frame's number -> ours
     for frame, path in enumerate(reconstruction.paths):
-        if path is not None and numbers[frame] is not None:
+        if path is not None and numbers[frame] is not None and is_video(path):
             frames_of.setdefault(path, {}).setdefault(numbers[frame], []).append(frame)
     for video, frames in frames_of.items():
 
@@ -137,7 +133,7 @@ def _write_video_frames(reconstruction: Reconstruction, folder: Path, names: lis
         try:
             read_frames(video, sorted(frames), accept)
         except (ValueError, ImportError, OSError) as error:
-            logger.warning("The model's smaller images stand for the frames of %s: %s", video.name, error)
+            reasons.update((frame, str(error)) for group in frames.values() for frame in group if frame not in written)
     return written
 
 
@@ -154,22 +150,47 @@ def _without_spaces(names: list[str]) -> list[str]:
     return result
 
 
-def _copy_upright(source: Path | None, target: Path, size: tuple[int, int]) -> bool:
-    """Copies a picture, byte by byte if it is upright already; False if there is none of this size."""
-    if source is None or not source.is_file():
+def _write_file(
+    originals: Originals,
+    reconstruction: Reconstruction,
+    frame: int,
+    folder: Path,
+    names: list[str],
+    taken: set[str],
+    reasons: dict[int, str],
+) -> bool:
+    """Writes a view's original, whose name may get another ending; False if there is none, with the reason."""
+    source = reconstruction.paths[frame]
+    if source is None or is_video(source):
+        reasons.setdefault(frame, f"{names[frame]} has no file of its own.")
         return False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(source)
-        except (UnidentifiedImageError, Image.DecompressionBombError):
-            return False  # a video, for one
-        with image:
-            turned = image.getexif().get(ORIENTATION, 1)
-            if (image.size[::-1] if turned in SIDEWAYS else image.size) != size:
-                return False
-            if turned == 1:
-                shutil.copyfile(source, target)
-            else:
-                ImageOps.exif_transpose(image).save(target, format=image.format, quality=95)
+    size = tuple(reconstruction.original_sizes[frame].tolist())
+    try:
+        if not originals.write(source, folder / names[frame], size, reconstruction.video_frames[frame]):
+            names[frame] = _as_png(names[frame], taken)
+            originals.write(source, folder / names[frame], size, reconstruction.video_frames[frame])
+    except ValueError as error:
+        reasons[frame] = str(error)
+        return False
     return True
+
+
+def _write_model_image(
+    reconstruction: Reconstruction, frame: int, folder: Path, names: list[str], taken: set[str]
+) -> None:
+    if Path(names[frame]).suffix.lower() not in SUFFIXES:
+        names[frame] = _as_png(names[frame], taken)
+    Image.fromarray(reconstruction.images[frame]).save(folder / names[frame], quality=95)
+
+
+def _notes(reconstruction: Reconstruction, reasons: dict[int, str]) -> tuple[str, ...]:
+    """One sentence for all images whose originals could not be had."""
+    if not reasons:
+        return ()
+    height, width = reconstruction.image_size
+    why = list(dict.fromkeys(reasons.values()))
+    more = f" ... and {len(why) - 3} more." if len(why) > 3 else ""
+    return (
+        f"note: COLMAP has the model's {width} x {height} picture, with a camera to match, in place of "
+        f"{len(reasons)} of {len(reconstruction)} originals: {' '.join(why[:3])}{more}",
+    )

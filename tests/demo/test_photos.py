@@ -71,14 +71,26 @@ def test_masks_by_name_and_by_order(photos: Photos, upload) -> None:
     with pytest.raises(ValueError, match="photos first"):
         photos.add_masks(upload("a.png"))
     photos.add(upload("a.png", "b.png"))
-    assert photos.add_masks(upload("a.png")) == ["1 photos have no mask; all of them is used."]
+    assert photos.add_masks(upload("a.png")) == ["b.png has no mask in the folder of masks. The whole photo is used."]
     assert photos.masks == MASK_FOLDER and written(photos, MASK_FOLDER) == ["a.png.png"]
-    assert photos.add_masks(upload("x.png", "y.png")) == []
+    (note,) = photos.add_masks(upload("x.png", "y.png"))
+    assert "paired in their order" in note
     assert written(photos, MASK_FOLDER) == ["a.png.png", "b.png.png"]
-    with pytest.raises(ValueError, match=r"\S+ \S+ \S+"):
-        photos.add_masks(upload("x.png"))
+    (note,) = photos.add_masks(upload("x.png"))
+    assert "The one mask x.png is used for all 2 images" in note
+    assert written(photos, MASK_FOLDER) == ["a.png.png", "b.png.png"]
+    with pytest.raises(ValueError, match=r"No mask in \S+ has the name of an image"):
+        photos.add_masks(upload("x.png", "y.png", "z.png"))
     photos.remove_masks()
     assert photos.masks == NO_MASKS and written(photos, MASK_FOLDER) == []
+
+
+def test_a_mask_of_another_shape_is_told_at_once(photos: Photos, upload, tmp_path: Path) -> None:
+    photos.add(upload("a.png"))
+    Image.new("L", (90, 10)).save(tmp_path / "a.png")
+    (note,) = photos.add_masks([(tmp_path / "a.png", "a.png")])
+    assert note.startswith("The mask a.png is 90 x 10, but a.png is") and note.endswith("The whole photo is used.")
+    assert photos.masks == NO_MASKS
 
 
 def test_a_video_replaces_photos_and_is_replaced(photos: Photos, upload, root: Path, tmp_path: Path) -> None:

@@ -1,9 +1,17 @@
 """A room with known geometry, as a reconstruction that a perfect model would give."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from manyview.scene.reconstruction import Reconstruction
+
+_spec = importlib.util.spec_from_file_location("manyview_tests_pictures", Path(__file__).with_name("pictures.py"))
+sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(sys.modules[_spec.name])
 
 ROOM = np.array([[-3.0, -1.4, -2.5], [3.0, 1.4, 3.5]])
 BALLS = ((-0.9, 0.8, 1.2, 0.6), (1.0, 0.95, 0.4, 0.45), (0.2, 0.3, 2.2, 0.4))  # x, y, z, radius
