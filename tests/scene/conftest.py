@@ -88,3 +88,9 @@ def make_room():
 def room():
     """Four small frames of the room."""
     return room_reconstruction()
+
+
+@pytest.fixture(name="look_at", scope="session")
+def look_at_fixture():
+    """The function that makes the pose of a camera."""
+    return look_at
