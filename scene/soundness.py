@@ -6,6 +6,7 @@ Single pixels become pixels of which nothing is known: depth and confidence 0.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     from .pointcloud import PointCloud
     from .reconstruction import Reconstruction
+
+logger = logging.getLogger(__name__)
 
 MOST_NAMES = 5  # of views that a note lists
 
@@ -75,6 +78,8 @@ def sound_views(scene: Reconstruction, known: np.ndarray) -> np.ndarray:
 
 def _cleaned(scene: Reconstruction, known: np.ndarray, views: np.ndarray) -> Reconstruction:
     notes = _notes(scene, known, views)
+    for note in notes:
+        logger.warning(note)
     places = [place for place in range(len(scene) + len(scene.left_out)) if place not in set(scene.left_out)]
     gone = tuple(sorted((*scene.left_out, *(places[view] for view in np.flatnonzero(~views)))))
     result, known = take_views(scene, np.flatnonzero(views)), known[views]
