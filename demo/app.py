@@ -25,6 +25,7 @@ class Options:
     most_images: int = 300
     upload_mb: int = 500
     idle_minutes: float = 60
+    leave_seconds: float = 120
     downloads: bool = True
     mcp: bool = True
     open_browser: bool = False
@@ -66,6 +67,7 @@ def start(options: Options, root: Path) -> Running:
         options.models or default_folder(),
         choose_device("cpu" if has_zero_gpu() else options.device),
         idle_seconds=60 * options.idle_minutes,
+        leave_seconds=options.leave_seconds,
         most_images=options.most_images,
         call=call,
     )
@@ -115,7 +117,7 @@ def make_blocks(server: Any) -> Any:
         visits = Visits(server, page)
         runs = Runs(visits)
         visits.connect(blocks)
-        runs.connect()
+        runs.connect(blocks)
         Exchange(runs).connect()
         add_endpoint(server)
     blocks.queue(max_size=200, default_concurrency_limit=None)

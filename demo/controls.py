@@ -1,6 +1,6 @@
 """Controls made from the nodes' inputs, and their values as Settings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +62,7 @@ class Controls:
         """The settings that the values of the components mean; `base` gives what has no component."""
         groups: dict[str, dict[str, Any]] = {}
         for control, value in zip(self.all, values, strict=True):
+            value = ",".join(map(str, value or ())) if is_frames(control) else value
             groups.setdefault(control.group, {})[control.name] = value
         filled = {group: numbers(group, found) for group, found in groups.items()}
         against = defaults(names.SPARSITY, filled["against"])
@@ -77,6 +78,11 @@ class Controls:
             files=names.file_values(filled["files"]),
         )
 
+    def emptied(self, values: Mapping[Any, Any], settings: Settings) -> dict[Any, Any]:
+        """What controls that were emptied are to show: the values that count instead."""
+        empty = [each for each in self.all if values.get(each.component) is None and each.group in GROUP_CLASSES]
+        return {each.component: self._value(each, settings) for each in empty}
+
     def values(self, settings: Settings) -> list[Any]:
         """What each component is to show."""
         return [self._value(each, settings) for each in self.all]
@@ -88,7 +94,7 @@ class Controls:
         if values is None:
             values = defaults(names.SPARSITY, {"method": "dense"})
         if control.name in values:
-            return values[control.name]
+            return frames_of(values[control.name]) if is_frames(control) else values[control.name]
         return next(each.default for each in inputs_of(GROUP_CLASSES[control.group]) if each.name == control.name)
 
 
@@ -126,9 +132,20 @@ def component(each: InputKind, **about: Any) -> Any:
         return gr.Textbox(max_length=500, **shared)
     if each.name in SLIDERS:
         top = SLIDER_TOPS.get(each.name, each.maximum)
-        return gr.Slider(each.minimum, top, step=SLIDERS[each.name], **shared)
+        return slider(each.minimum, top, step=SLIDERS[each.name], **shared)
     whole = each.types == {"INT"}
     return gr.Number(minimum=each.minimum, maximum=each.maximum, precision=0 if whole else None, **shared)
+
+
+def slider(*about: Any, **more: Any) -> Any:
+    """A slider whose number may be emptied, as that of other controls; gradio's own makes an error of that.
+
+    No class of its own, because gradio writes a file beside the source of every class of components.
+    """
+    made = gr.Slider(*about, **more)
+    checked = made.preprocess
+    made.preprocess = lambda value: None if value is None else checked(value)
+    return made
 
 
 def numbers(group: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -138,6 +155,29 @@ def numbers(group: str, values: dict[str, Any]) -> dict[str, Any]:
         return kept
     reals = {each.name for each in inputs_of(GROUP_CLASSES[group]) if each.types == {"FLOAT"}}
     return {name: float(value) if name in reals else value for name, value in kept.items()}
+
+
+def frames_control() -> Any:
+    """Which frames give points; none chosen means all."""
+    return gr.Dropdown(
+        [],
+        value=[],
+        multiselect=True,
+        allow_custom_value=True,
+        label="Frames",
+        info="Only the points of these frames; empty: all. Numbers and ranges such as 5-9 can be typed.",
+        elem_id="frame-picker",
+    )
+
+
+def is_frames(control: Control) -> bool:
+    """Whether the control picks frames: its value is a list, where the node has text."""
+    return (control.group, control.name) == ("points", "frames")
+
+
+def frames_of(text: str) -> list[str]:
+    """The text of the node's input as the picker holds it."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def formats_control() -> Any:

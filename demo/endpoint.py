@@ -19,6 +19,7 @@ from .given import file_input, files_of
 from .jobs import Job
 from .server import Server, result_of, sentence
 from .settings import IMAGES, MODEL, POINTS, SPARSITY, Settings, defaults
+from .texts import plain
 
 KEPT_S = 3600  # for how long the files of an answer can be fetched
 
@@ -63,7 +64,8 @@ def add_endpoint(server: Server) -> None:
             formats: Files to write, of ply, glb, colmap, npz, depth, preview.
 
         Returns:
-            A summary with the cameras (OpenCV axes, world to camera), seconds, memory and attention; and the files.
+            A summary with the cameras (OpenCV axes, world to camera), notes on photos that were left out, seconds,
+            memory and attention; and the files.
         """
         settings = Settings(
             model=defaults(MODEL, {"model": model}),
@@ -90,11 +92,11 @@ def answer(server: Server, settings: Settings, files: list[Path], job: Job) -> t
     """Reconstruct in a session that ends here, and keep its files for a while."""
     session = server.sessions.make()
     try:
-        session.photos.add([(path, path.name) for path in files])
+        problems = session.photos.add([(path, path.name) for path in files])
         settings = replace(settings, images={**settings.images, "source": session.photos.source})
         outcome = work.reconstruct(session, settings, job)
         written = work.write_files(session, settings, job) if settings.formats else []
-        return summary(outcome), [str(path) for path in keep(server.answers, written)]
+        return summary(outcome, len(files), problems), [str(path) for path in keep(server.answers, written)]
     finally:
         session.close()
 
@@ -109,11 +111,13 @@ def keep(folder: Path, files: list[Path]) -> list[Path]:
     return [Path(shutil.move(path, target / path.name)) for path in files]
 
 
-def summary(outcome: work.Outcome) -> dict[str, Any]:
-    """A run in numbers."""
+def summary(outcome: work.Outcome, files: int, problems: list[str]) -> dict[str, Any]:
+    """A run in numbers; `notes` are sentences about files, photos and masks that could not be used."""
     scene = outcome.scene
     return {
+        "files": files,
         "views": len(scene),
+        "notes": [*map(plain, problems), *outcome.notes],
         "points": len(outcome.cloud),
         "seconds": {stage: round(value, 3) for stage, value in scene.timings.items()},
         "peak_memory_bytes": scene.peak_memory_bytes,

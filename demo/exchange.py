@@ -97,7 +97,7 @@ class Exchange:
     def _ran(self, session: Any, done: Any) -> Updates:
         page = self.page
         updates = {
-            page.status: views.message("done", f"{len(done)} nodes ran."),
+            page.status: views.message("done", f"The workflow has run: {len(done)} nodes."),
             page.workflow: nodes_html(done, lambda entry: entry_url(session, entry)),
         }
         previews = [each.ui["manyview_preview"] for each in done.values() if "manyview_preview" in each.ui]

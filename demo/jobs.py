@@ -5,11 +5,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..workflows.problem import Cancelled
+
+if TYPE_CHECKING:
+    from .course import Course
 
 MOST_WAITING = 50
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
@@ -21,6 +24,7 @@ class Job:
     def __init__(self, work: Callable[["Job"], Any]) -> None:
         self.state = WAITING
         self.stage, self.share = "", 0.0  # what it is at, and how much of that is done
+        self.course: Course | None = None  # of the whole, where it has several parts
         self.picture: np.ndarray | None = None  # of what there is so far
         self.result: Any = None
         self.error: Exception | None = None
@@ -39,6 +43,11 @@ class Job:
     def seconds(self) -> float:
         """How long it has been running."""
         return 0.0 if self.started is None else time.monotonic() - self.started
+
+    @property
+    def overall(self) -> float:
+        """The share of the whole that is done, 0 to 1."""
+        return self.share if self.course is None else self.course.share(self.share)
 
     def cancel(self) -> None:
         """Ask it to stop; it does so at its next check."""

@@ -9,7 +9,7 @@ import gradio as gr
 from ..nodes import parameters
 from . import settings as names
 from . import views
-from .controls import METHOD_FIELDS, Controls, formats_control
+from .controls import METHOD_FIELDS, Controls, formats_control, frames_control
 from .display import UNKNOWN_SCALE
 from .settings import Settings
 from .texts import method_text
@@ -31,16 +31,19 @@ class Page:
             raise AttributeError(name) from None
 
 
-def custom(name: str, elem_id: str, **options: Any) -> Any:
+def custom(name: str, elem_id: str, value: str = "", **options: Any) -> Any:
     """A component of our own: a template and a script of the folder page/."""
     template = (PAGE / f"{name}.html").read_text(encoding="utf-8")
     script = (PAGE / f"{name}.js").read_text(encoding="utf-8")
-    return gr.HTML("", html_template=template, js_on_load=script, elem_id=elem_id, apply_default_css=False, **options)
+    return gr.HTML(
+        value, html_template=template, js_on_load=script, elem_id=elem_id, apply_default_css=False, **options
+    )
 
 
 def make_page(models: list[str], schedules: list[str]) -> Page:
     """Everything; to be called inside gr.Blocks."""
     page = Page()
+    page.parts["keepsake"] = gr.Textbox(visible=False)  # by which a page that is loaded again finds its session
     gr.HTML(
         '<div class="mv-title"><h1>ManyView</h1><p>Photos of one scene to cameras, depth and a point cloud.</p></div>'
     )
@@ -61,14 +64,11 @@ def make_page(models: list[str], schedules: list[str]) -> Page:
 def _inputs(page: Page, models: list[str], schedules: list[str]) -> None:
     parts, controls = page.parts, page.controls
     parts["photos"] = custom("photos", "photos")
-    with gr.Row():
-        parts["sample"] = gr.Button("Sample scene", size="sm", elem_id="sample")
-        parts["sample_video"] = gr.Button("Sample video", size="sm", elem_id="sample-video")
     with gr.Column(elem_id="run-bar"):
         with gr.Row():
             parts["run"] = gr.Button("Reconstruct", variant="primary", size="lg", elem_id="run", scale=3)
             parts["cancel"] = gr.Button("Cancel", size="lg", elem_id="cancel", interactive=False, scale=1, min_width=90)
-        parts["status"] = gr.HTML(views.status(None), elem_id="status")
+        parts["status"] = custom("status", "status", value=views.status(None))
     with gr.Group():
         controls.add(
             "model", "model", gr.Dropdown(models, value="mini", label="Model", elem_id="model", filterable=False)
@@ -111,7 +111,8 @@ def _view_tab(page: Page) -> None:
         with gr.Row():
             page.controls.make("points", names.POINTS, "confidence_percentile", "edge_filter")
         with gr.Row():
-            page.controls.make("points", names.POINTS, "max_points", "frames")
+            page.controls.make("points", names.POINTS, "max_points")
+            page.controls.add("points", "frames", frames_control())
         with gr.Row():
             page.controls.make("points", names.POINTS, "use_masks", "outlier_filter")
         with gr.Accordion("More", open=False), gr.Row():

@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ FOLDER, MASK_FOLDER = "photos", "masks"  # below the input folder, as Load Image
 THUMBNAIL_PX = 240
 MASK_NOTES = 4  # sentences about masks that are shown
 MOST_BYTES = 4_000_000_000  # of all files of a visitor
+NUMBERED = [f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)]
+RESERVED = frozenset(("CON", "PRN", "AUX", "NUL", *NUMBERED))  # as names of files on Windows
 SAMPLE_FOLDER = Path(__file__).resolve().parents[1] / "sample"
 
 
@@ -43,6 +46,7 @@ class Photos:
         self.photos: list[Photo] = []
         self.video: Path | None = None
         self.sample: str | None = next(iter(SAMPLES))
+        self.state = 0  # another number after every change
         for folder in (self.input, self.store, self.thumbnails):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -69,8 +73,9 @@ class Photos:
         """One of the bundled samples."""
         if name not in SAMPLES:
             raise ValueError(f"There is no sample {name!r}; choose {' or '.join(SAMPLES)}.")
-        self.clear()
-        self.sample = name
+        if name != self.sample:
+            self.clear()
+            self.sample = name
 
     def clear(self) -> None:
         """Nothing."""
@@ -78,13 +83,26 @@ class Photos:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         self.photos, self.video, self.sample = [], None, None
+        self.state += 1
 
-    def add(self, files: Sequence[tuple[Path, str]]) -> list[str]:
+    @property
+    def given(self) -> str:
+        """What was given and cannot stay beside photos or a video of another kind: "3 photos", "the video a.mp4"."""
+        if self.video is not None:
+            return f"the video {self.video.name}"
+        return f"{self.count} photo{'s' if self.count != 1 else ''}" if self.photos else ""
+
+    def add(self, files: Sequence[tuple[Path, str]], replaces: bool = True) -> list[str]:
         """Take over uploaded files, (path, name), which are moved; sentences about those that could not be used.
 
-        A video replaces what was there, photos replace a video or a sample; ValueError if nothing was of use.
+        A video replaces what was there, photos replace a video or a sample; ValueError if nothing was of use, and
+        without `replaces` also if the visitor's own photos or video would go.
         """
         videos = [each for each in files if Path(each[1]).suffix.lower() in VIDEO_SUFFIXES]
+        if self.given and not replaces and (videos or self.video is not None):
+            raise ValueError(
+                f"{self.given[0].upper()}{self.given[1:]} would go; clear the list first, then give others."
+            )
         if videos and len(files) > 1:
             raise ValueError(f"{safe_name(videos[0][1])} is a video among {len(files)} files; give one video alone.")
         if videos:
@@ -107,6 +125,7 @@ class Photos:
         if self.sample is not None or self.video is not None:
             self._forget_input()
         self.photos = [*before, *sorted(added, key=lambda photo: natural_key(photo.name))]
+        self.state += 1
         return problems
 
     def add_masks(self, files: Sequence[tuple[Path, str]]) -> list[str]:
@@ -126,11 +145,13 @@ class Photos:
             shutil.rmtree(folder)
             raise
         self.photos = [replace(photo, mask=mask) for photo, mask in zip(self.photos, found, strict=True)]
+        self.state += 1
         return notes
 
     def remove_masks(self) -> None:
         """Photos without masks again."""
         self.photos = [replace(photo, mask=None) for photo in self.photos]
+        self.state += 1
 
     def arrange(self, numbers: Sequence[str]) -> None:
         """Keep the photos of these ids, in this order."""
@@ -142,6 +163,7 @@ class Photos:
         for number in set(known) - set(numbers):
             shutil.rmtree(known[number].path.parent)
         self.photos = [known[number] for number in numbers]
+        self.state += 1
 
     def write(self) -> None:
         """Put the photos into the folders that Load Images reads, named so that their order is that of the names."""
@@ -229,6 +251,7 @@ class Photos:
         final = self.input / kept.name
         target.rename(final)
         self.photos, self.video = [], final
+        self.state += 1
 
     def _taken(self, path: Path, name: str) -> Photo:
         """The file as one of the photos; ValueError with a sentence if it is no picture."""
@@ -262,10 +285,17 @@ def sample_names(sample: str) -> list[str]:
 
 
 def safe_name(name: str, most: int = 80) -> str:
-    """A file name of plain letters, digits and a few marks, without folders."""
-    stem, ending = (re.sub(r"[^A-Za-z0-9._-]+", "_", part) for part in os.path.splitext(re.split(r"[/\\]", name)[-1]))
-    ending = ending.rstrip("._-")[:10]
-    return f"{stem.strip('._-')[: most - len(ending)] or 'file'}{ending}"
+    """A file name of letters and digits of any language and a few marks, without folders, of at most so many bytes."""
+    plain = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
+    stem, ending = (re.sub(r"[^\w.-]+", "_", part) for part in os.path.splitext(plain))
+    ending = shortened(ending.rstrip("._-"), 10)
+    stem = shortened(stem.strip("._-"), most - len(ending.encode())).strip("._-") or "file"
+    return f"{stem}_{ending}" if stem.split(".")[0].upper() in RESERVED else f"{stem}{ending}"
+
+
+def shortened(text: str, most: int) -> str:
+    """The beginning of a text that has at most so many bytes."""
+    return text.encode("utf-8", "ignore")[:most].decode("utf-8", "ignore")
 
 
 def ordered_names(names: Sequence[str]) -> list[str]:

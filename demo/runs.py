@@ -1,7 +1,7 @@
 """Events of the page that run something and show what comes out."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,24 +11,29 @@ import gradio as gr
 from ..models.catalog import CHECKPOINTS
 from ..workflows.problem import Cancelled
 from . import views, work
-from .display import scale_text, viewer_value
+from .display import photo_list
 from .jobs import Job, Jobs
-from .routes import PREFIX, file_url
+from .routes import file_url
 from .server import follow, result_of, sentence
 from .sessions import Session, is_busy
 from .settings import Settings
+from .shown import Updates, outputs, shown
 from .visits import QUIET, Visits
 
-Updates = dict[Any, Any]
 Values = Mapping[Any, Any]
-FRAMES = (("image", "photo"), ("depth", "depth: near is light"), ("confidence", "confidence: green is sure"))
-DIFFERENCES = (
-    ("image", "photo"),
-    ("depth", "depth, chosen"),
-    ("other", "depth, compared with"),
-    ("difference", "difference: red is 10 % and more"),
-)
 BUSY = "Your last run is not over yet; cancel it, or wait."
+KEEP = "(token) => { if (token) sessionStorage.setItem('manyview', token); }"
+KEPT = "() => sessionStorage.getItem('manyview') || ''"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A job in its queue, what the page shows of its result, and which buttons it may change (None: all)."""
+
+    jobs: Jobs
+    job: Job
+    show: Callable[[Any], Updates]
+    only: tuple[Any, ...] | None = None
 
 
 class Runs:
@@ -38,28 +43,58 @@ class Runs:
         self.visits, self.server, self.page = visits, visits.server, visits.page
         self.session = visits.session
 
-    def connect(self) -> None:
+    def connect(self, blocks: gr.Blocks) -> None:
         """Tie the functions to the page."""
         page, results = self.page, self.results()
         inputs = set(page.controls.components)
-        page.run.click(self.press, inputs, results, **QUIET)
-        page.compare.click(self.compare, inputs, results, **QUIET)
+        came = [page.keepsake, page.photos, page.model_text, page.download, *results]
+        arrived = blocks.load(self.arrive, page.keepsake, came, js=KEPT, **QUIET)
+        arrived.then(None, page.keepsake, None, js=KEEP, api_visibility="private")
+        runs = [arrived.then(self.go_on, None, results, **QUIET)]
+        runs.append(page.run.click(self.press, inputs, results, **QUIET))
+        runs.append(page.compare.click(self.compare, inputs, results, **QUIET))
+        runs.append(page.make_files.click(self.make_files, inputs, results, **QUIET))
         page.cancel.click(self.cancel, None, None, queue=False, **QUIET)
         filters = [event for each in page.controls.group("points") for event in _settled(each)]
         gr.on(filters, self.filter_points, inputs, results, trigger_mode="always_last", **QUIET)
         page.viewer.looked(self.look, None, None, **QUIET)
         page.viewer.scaled(self.set_scale, None, results, **QUIET)
         page.forget_scale.click(self.forget_scale, inputs, results, **QUIET)
-        page.make_files.click(self.make_files, inputs, [page.status, page.cancel, page.files], **QUIET)
-        outputs = [page.status, page.cancel, page.model_text, page.download]
-        page.download.click(self.download, page.controls.of("model", "model"), outputs, **QUIET)
+        more = [page.model_text, page.download, *results]
+        runs.append(page.download.click(self.download, page.controls.of("model", "model"), more, **QUIET))
+        for run in runs:  # what was set while it ran
+            run.then(self.filter_points, inputs, results, **QUIET)
 
     def results(self) -> list[Any]:
         """What a run may change."""
+        return outputs(self.page)
+
+    def arrive(self, token: Any, request: gr.Request) -> Updates:
+        """What the page shows at first; all that was there, if it was only loaded again."""
         page = self.page
-        shown = [page.viewer, page.frames, page.cameras, page.report, page.scale_text, page.forget_scale]
-        compared = [page.comparison, page.pair, page.viewer_a, page.viewer_b, page.differences]
-        return [page.status, page.run, page.cancel, page.compare, page.files, *shown, *compared]
+        try:
+            session, is_back = self.server.sessions.resume(request.session_hash, str(token or ""))
+        except ValueError as error:
+            raise gr.Error(str(error)) from error
+        updates: Updates = {page.keepsake: session.token, page.photos: photo_list(session)}
+        model = session.settings.model["model"]
+        if is_back:
+            updates |= dict(zip(page.controls.components, page.controls.values(session.settings), strict=True))
+            if session.outcome is not None:
+                files = session.files
+                updates |= shown(page, session, session.outcome)
+                updates[page.files] = session.files = files
+        text, button = self.visits.tell_model(model)
+        return updates | {page.model_text: text, page.download: button}
+
+    async def go_on(self, request: gr.Request) -> AsyncIterator[Updates]:
+        """After the page was loaded again: watch what still runs."""
+        session = self.session(request)
+        if session.watch is None or not (is_busy(session) or session.watch.job.error):
+            yield {self.page.files: gr.skip()}
+            return
+        async for updates in self.watch(session.watch):
+            yield updates
 
     async def press(self, values: Values, request: gr.Request) -> AsyncIterator[Updates]:
         session = self.session(request)
@@ -75,9 +110,7 @@ class Runs:
     async def run(self, session: Session, settings: Settings) -> AsyncIterator[Updates]:
         """Reconstruct, and show what comes out."""
         do = partial(work.reconstruct, session, settings)
-        async for updates in self.carry_out(
-            session, self.server.jobs, do, lambda outcome: {**self.shown(session, outcome), self.page.files: ""}
-        ):
+        async for updates in self.carry_out(session, self.server.jobs, do, partial(shown, self.page, session)):
             yield updates
 
     async def carry_out(
@@ -90,22 +123,28 @@ class Runs:
     ) -> AsyncIterator[Updates]:
         """Put a job into a queue, tell how it goes, and show what it gives; if it fails or is cancelled, a message.
 
-        only: the buttons that may be changed; None for all.
+        only: the buttons that may be changed; None for all. The job goes on when the page is loaded again.
         """
+        session.watch = Watch(jobs, self.submit(session, jobs, do), show, only)
+        async for updates in self.watch(session.watch):
+            yield updates
+
+    async def watch(self, watch: Watch) -> AsyncIterator[Updates]:
+        """How a job goes, and what it gives."""
 
         def buttons(busy: bool = False) -> Updates:
-            return {part: to for part, to in self.buttons(busy).items() if only is None or part in only}
+            return {part: to for part, to in self.buttons(busy).items() if watch.only is None or part in watch.only}
 
-        status = self.page.status
-        job = self.submit(session, jobs, do)
+        status, job = self.page.status, watch.job
         yield buttons(busy=True)
         try:
-            async for html in follow(jobs, job):
-                yield {status: html}
+            async for state in follow(watch.jobs, job, goes_on=True):
+                yield {status: state}
         except Exception as error:
-            yield {**buttons(), status: views.status(job)}
-            raise gr.Error(sentence(error), duration=20) from error
-        yield {**buttons(), **({status: views.status(job)} if job.result is None else show(job.result))}
+            said = sentence(error)
+            yield {**buttons(), status: views.message("failed", f"That did not work. {said}")}
+            raise gr.Error(said, duration=20) from error
+        yield {**buttons(), **({status: views.status(job)} if job.result is None else watch.show(job.result))}
 
     def submit(self, session: Session, jobs: Jobs, do: Callable[[Job], Any]) -> Job:
         """A job in a queue; the visitor's last one must be over."""
@@ -129,15 +168,23 @@ class Runs:
             for jobs in (self.server.jobs, self.server.quick, self.server.downloads):
                 jobs.cancel(session.job)
 
-    async def filter_points(self, values: Values, request: gr.Request) -> Updates:
-        session = self.session(request)
-        if session.outcome is None or is_busy(session):
-            return {self.page.files: gr.skip()}
+    async def filter_points(self, values: Values, request: gr.Request) -> AsyncIterator[Updates]:
+        """Choose the points again if the controls say something else than what is shown."""
+        session, page = self.session(request), self.page
+        if session.outcome is None or is_busy(session):  # after a run this is asked again
+            yield {page.files: gr.skip()}
+            return
         settings = self.chosen(session, values)
+        emptied = self.page.controls.emptied(values, settings)
         if settings.points == session.outcome.settings.points:
-            return {self.page.files: gr.skip()}
-        outcome = await self.quickly(lambda job: work.filter_points(session, settings, job))
-        return self.shown(session, outcome, again=True)
+            yield emptied or {page.files: gr.skip()}
+            return
+        try:
+            outcome = await self.quickly(lambda job: work.filter_points(session, settings, job))
+        except gr.Error as error:
+            yield {page.status: views.message("failed", f"The points are as before. {error.message}")}
+            raise
+        yield {**emptied, **shown(page, session, outcome, again=True)}
 
     async def set_scale(self, event: gr.EventData, request: gr.Request) -> Updates:
         session = self.session(request)
@@ -145,7 +192,7 @@ class Runs:
             return {self.page.files: gr.skip()}
         units, meters = float(event.units), float(event.meters)
         outcome = await self.quickly(lambda job: work.set_scale(session, units, meters, job))
-        updates = self.shown(session, outcome, again=True)
+        updates = shown(self.page, session, outcome, again=True)
         del updates[self.page.viewer]  # it has the scale already, and its view stays
         return updates
 
@@ -155,7 +202,7 @@ class Runs:
             return {self.page.files: gr.skip()}
         settings = replace(self.chosen(session, values), scale=None)
         outcome = await self.quickly(lambda job: work.filter_points(session, settings, job))
-        return self.shown(session, outcome, again=True)
+        return shown(self.page, session, outcome, again=True)
 
     async def quickly(self, do: Callable[[Job], Any]) -> Any:
         """Work that does not wait for the network."""
@@ -178,8 +225,9 @@ class Runs:
 
         def show(paths: list[Path]) -> Updates:
             links = [(path, file_url(session, path)) for path in paths]
-            done = views.message("done", f"{len(links)} files are ready.")
-            return {self.page.files: views.files(links), self.page.status: done}
+            session.files = views.files(links)
+            done = views.message("done", f"{len(links)} file{'s are' if len(links) != 1 else ' is'} ready.")
+            return {self.page.files: session.files, self.page.status: done}
 
         async for updates in self.carry_out(session, self.server.quick, do, show, (self.page.cancel,)):
             yield updates
@@ -213,38 +261,15 @@ class Runs:
             base = replace(session.settings, images=images)
             if session.outcome is not None:
                 base = replace(base, scale=session.outcome.settings.scale)
-            return self.page.controls.settings([values[each] for each in components], base)
+            settings = self.page.controls.settings([values[each] for each in components], base)
+            session.settings = settings
+            return settings
         except ValueError as error:
             raise gr.Error(sentence(error)) from error
 
-    def shown(self, session: Session, outcome: work.Outcome, again: bool = False) -> Updates:
-        """A result in all tabs; `again`: only what another choice of points or another scale changes."""
-        page, scene = self.page, outcome.scene
-        base = f"{PREFIX[1:]}/files/{session.token}/frames/{outcome.run}"
-        updates = {
-            page.status: views.finished(outcome),
-            page.viewer: viewer_value(session, outcome.shown, outcome.done, session.settings.view),
-            page.cameras: views.cameras(scene),
-            page.scale_text: scale_text(outcome.settings),
-            page.forget_scale: gr.update(visible=outcome.settings.scale is not None),
-            page.frames: views.frames(base, scene.names, FRAMES),
-        }
-        if again:
-            return updates
-        updates[page.report] = views.report(scene)
-        if outcome.compared is not None:
-            updates |= {
-                page.comparison: views.comparison(outcome),
-                page.pair: gr.update(visible=True),
-                page.viewer_a: viewer_value(session, outcome.shown, outcome.done),
-                page.viewer_b: viewer_value(session, outcome.compared_shown, outcome.done),
-                page.differences: views.frames(base, scene.names, DIFFERENCES),
-            }
-        return updates
-
 
 def _settled(component: Any) -> list[Any]:
-    """The events by which a control says that it has been set: a slider when it is let go, text when it is left."""
-    if isinstance(component, gr.Slider):
-        return [component.release]
-    return [component.blur, component.submit] if isinstance(component, gr.Textbox | gr.Number) else [component.input]
+    """The events by which a control says that a person has set it; text when it is left or confirmed."""
+    if isinstance(component, gr.Textbox | gr.Number):
+        return [component.blur, component.submit]
+    return [component.input]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,10 @@ from ..workflows.problem import Cancelled
 from . import views
 from .jobs import Job, Jobs
 from .sessions import Sessions
+from .texts import plain
 
 logger = logging.getLogger(__name__)
+CODE = Path(__file__).resolve().parents[1]
 LOOK_S = 0.15  # between two looks at a job
 
 
@@ -38,10 +41,10 @@ class Server:
         return self.root / "gradio" / "answers"
 
 
-async def follow(jobs: Jobs, job: Job) -> AsyncIterator[str]:
+async def follow(jobs: Jobs, job: Job, goes_on: bool = False) -> AsyncIterator[str]:
     """The status of a job whenever it changes, until it is over; then what it raised.
 
-    Whoever stops to listen stops the job.
+    Whoever stops to listen stops the job, unless it goes on: somebody may listen again.
     """
     shown = ""
     try:
@@ -52,7 +55,7 @@ async def follow(jobs: Jobs, job: Job) -> AsyncIterator[str]:
                 shown = html
             await asyncio.sleep(LOOK_S)
     finally:
-        if not job.is_over:
+        if not job.is_over and not goes_on:
             jobs.cancel(job)
     if job.error is not None:
         raise job.error
@@ -71,7 +74,9 @@ def sentence(error: BaseException) -> str:
     """What to tell a visitor of an error; what is not meant for people is logged and told as such."""
     if is_out_of_memory(error):
         return memory_sentence(error, "use fewer photos, a smaller resolution or a smaller model.")
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{Path(str(error.filename)).name}: {error.strerror}."
     if isinstance(error, ValueError | OSError | ImportError) and str(error).strip():
-        return str(error)
+        return plain(str(error), CODE, Path(tempfile.gettempdir()), Path.home())
     logger.error("unexpected error in the demo", exc_info=error)
     return f"Something went wrong that should not ({type(error).__name__}); the program's output says more."

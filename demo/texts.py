@@ -1,10 +1,14 @@
-"""Words for people: what controls are called, what methods cost and gain, what models are."""
+"""Words for people: what controls are called, what methods cost and gain, what models are, what goes on."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..models.catalog import CHECKPOINTS, find_checkpoint
 from ..models.sparse import PRESETS
 from ..nodes import parameters
+from . import settings as names
 
 LABELS = {
     "resize": "Fitting",
@@ -53,6 +57,38 @@ METHODS = {
     "custom": "Your own shares: a larger rho or a smaller tau leaves out more, which is faster and less exact.",
     "file": "A schedule for each layer, made by the calibrate command.",
 }
+DOING = {
+    names.MODEL: "Loading the model",
+    names.IMAGES: "Reading the photos",
+    names.RECONSTRUCT: "Reconstructing",
+    names.POINTS: "Choosing the points",
+    names.PREVIEW: "Preparing the 3D view",
+    names.EXPORT: "Writing files",
+    names.COLMAP: "Writing files",
+    names.DEPTH: "Writing depth maps",
+    names.COMPARE: "Comparing",
+}
+STAGES = {
+    "load": "Loading the model",
+    "images": "Reading the photos",
+    "video": "Reading the video",
+    "counting video frames": "Reading the video",
+    "encoder": "Looking at each photo",
+    "aggregator": "Comparing the photos",
+    "decoder": "Comparing the photos",
+    "camera": "Finding the cameras",
+    "depth": "Finding depth",
+    "points": "Finding points",
+    "heads": "Finding depth",
+    "scene": "Putting the scene together",
+    "filtering": "Choosing the points",
+    "thumbnails": "Preparing the 3D view",
+    "previews": "Drawing pictures",
+}
+NUMBERS = re.compile(r" \(node [^)]*\)")
+NODE = re.compile(r"\b[Nn]ode \S+ \((.*?)\)(?=[\s:;,.)]|$)")
+POSIX_PATH = re.compile(r"(?<![\w:/.~<])/(?:[^\s/:'\",;]+/)+([^\s/:'\",;]+)")
+WINDOWS_PATH = re.compile(r"\b[A-Za-z]:\\(?:[^\\/:*?\"<>|\r\n]+\\)*([^\\/:*?\"<>|\s]+)")
 TOKENS_OF_A_PHOTO = 1041  # 518 x 392 pixels
 FORMATS = {
     "ply": "PLY: points, for MeshLab, CloudCompare, Blender",
@@ -62,6 +98,28 @@ FORMATS = {
     "depth": "Depth maps zip",
     "preview": "Pictures zip",
 }
+
+
+def doing(class_type: str) -> str:
+    """What a node does while it runs; "" for one that nobody waits for."""
+    return DOING.get(class_type, "")
+
+
+def stage_text(stage: str) -> str:
+    """What goes on, of a stage as the work itself calls it."""
+    return STAGES.get(stage, stage)
+
+
+def plain(text: str, *folders: Path) -> str:
+    """A message without ids of nodes and without folders of this computer; files keep their names.
+
+    folders: those that are known, whose own names may hold anything, blanks too.
+    """
+    for folder in sorted(map(str, folders), key=len, reverse=True):
+        text = text.replace(f"{folder}/", "/_/").replace(f"{folder}\\", "Z:\\_\\").replace(folder, Path(folder).name)
+    for path in (POSIX_PATH, WINDOWS_PATH):
+        text = path.sub(r"\1", text)
+    return NUMBERS.sub("", NODE.sub(r"\1", text))
 
 
 def label(name: str) -> str:
@@ -88,6 +146,16 @@ def method_text(method: str) -> str:
     return (
         f"{text} Below {least:,} tokens (about {photos} photos of 518 pixels) all is computed, which is faster there."
     )
+
+
+def sparsity_text(values: Mapping[str, Any]) -> str:
+    """A method with what was set beside it, shortly: "custom (rho 0.5)"."""
+    more = [
+        f"{name.rpartition('.')[2].replace('_', ' ')} {value}"
+        for name, value in values.items()
+        if "." in name and value
+    ]
+    return f"{values['method']} ({', '.join(more)})" if more else str(values["method"])
 
 
 def model_text(name: str, folder: Path) -> str:

@@ -1,28 +1,32 @@
 """What results look like: small pieces of HTML, with everything that comes from files escaped."""
 
+import json
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..nodes.compare import Comparison, compare, comparison_text
+from ..nodes.compare import Comparison, comparison_text
 from ..nodes.graph.sparsity_report import density_of
 from ..nodes.report import attention_text
 from ..nodes.set_scale import meters_per_unit
 from ..scene.geometry import rotation_to_quaternion
 from ..scene.reconstruction import Reconstruction
+from .course import time_left
 from .jobs import CANCELLED, RUNNING, WAITING, Job
-from .texts import FORMATS
+from .texts import FORMATS, sparsity_text, stage_text
 from .work import Outcome
 
+SIDES = ("chosen", "compared with")
 STAGES = {"scene": "cameras and points"}
 SAME = (
-    '<p class="mv-quiet">Both runs computed all of attention, so they do not differ. A scene as small as this one is '
-    "computed whole unless <b>Dense below</b> at the left is set to 1.</p>"
+    '<p class="mv-quiet">Both settings compute all of attention here, so the results do not differ, and the network '
+    "ran once for both. A scene as small as this one is computed whole unless <b>Dense below</b> at the left is 1.</p>"
 )
-CAMERA_COLUMNS = ["view", "name", "x", "y", "z", "qx", "qy", "qz", "qw", "focal x", "focal y", "width", "height"]
+CAMERA_COLUMNS = ["frame", "name", "x", "y", "z", "qx", "qy", "qz", "qw", "focal x", "focal y", "width", "height"]
 
 
 def status(job: Job | None, ahead: int = 0) -> str:
@@ -33,26 +37,36 @@ def status(job: Job | None, ahead: int = 0) -> str:
         others = f"{ahead} job{'s' if ahead != 1 else ''} before yours" if ahead else "yours is next"
         return _status("waiting", f"In the queue: {others}.", bar=0)
     if job.state == RUNNING:
-        return _status("running", f"{escape(job.stage or 'Starting')} ({job.seconds:.0f} s)", bar=job.share)
+        doing, share = stage_text(job.stage or "Starting"), job.overall
+        left = time_left(share, job.seconds)
+        times = f"{job.seconds:.0f} s, {left}" if left else f"{job.seconds:.0f} s"
+        return _status("running", f"{doing} ({times})", bar=share, say=doing)
     if job.state == CANCELLED:
         return _status("idle", "Cancelled. What was finished is kept, so another run begins there.")
-    return _status("failed", "That did not work; see the message.")
+    return _status("failed", "That did not work.")
 
 
 def finished(outcome: Outcome) -> str:
     """The end of a run in one line."""
     scene, points = outcome.scene, len(outcome.cloud)
-    seconds = sum(each.seconds for each in outcome.done.values())
+    seconds = sum(each.seconds for each in outcome.done.values()) if outcome.has_run else 0.0
+    time = f", {seconds:.1f} s" if seconds else ""
     unit = " in metres" if meters_per_unit(scene) else ""
-    text = f"{len(scene)} views, {points:,} points{unit}, {seconds:.1f} s."
+    some = f" of {outcome.given}" if outcome.given != len(scene) else ""
+    text = f"{len(scene)}{some} views, {points:,} points{unit}{time}."
     if not points:
         text = "No point is left: hide fewer of the least certain, or look at the masks."
-    return _status("done" if points else "failed", text)
+    return _status("done" if points else "failed", text, notes=outcome.notes, result=bool(points))
 
 
 def message(kind: str, text: str) -> str:
     """Any other line of status."""
-    return _status(kind, escape(text))
+    return _status(kind, text)
+
+
+def quiet(text: str) -> str:
+    """A sentence in place of something."""
+    return f'<p class="mv-quiet">{escape(text)}</p>'
 
 
 def report(scene: Reconstruction) -> str:
@@ -91,7 +105,7 @@ def frames(base: str, names: Sequence[str], kinds: Sequence[tuple[str, str]]) ->
     rows = []
     for frame, name in enumerate(names):
         cells = "".join(
-            f'<a href="{base}/{kind}_{frame}.jpg" target="_blank"><img loading="lazy" alt="{title} of view {frame}" '
+            f'<a href="{base}/{kind}_{frame}.jpg" target="_blank"><img loading="lazy" alt="{title} of frame {frame}" '
             f'src="{base}/{kind}_{frame}.jpg"></a>'
             for kind, title in kinds
         )
@@ -105,8 +119,10 @@ def frames(base: str, names: Sequence[str], kinds: Sequence[tuple[str, str]]) ->
 def comparison(outcome: Outcome) -> str:
     """Two runs side by side: seconds, memory, attention, and how the results differ."""
     first, second = outcome.scene, outcome.compared
-    found = compare(first, second)
-    columns = (("chosen", first), ("compared with", second))
+    found = outcome.comparison
+    methods = (outcome.settings.sparsity, outcome.settings.against)
+    titles = [f"{title}: {sparsity_text(values)}" for title, values in zip(SIDES, methods, strict=True)]
+    columns = tuple(zip(titles, (first, second), strict=True))
     rows = [
         ("method", [_method(scene) for _, scene in columns]),
         ("seconds in the network", [f"{sum(scene.timings.values()):.2f}" for _, scene in columns]),
@@ -119,11 +135,12 @@ def comparison(outcome: Outcome) -> str:
         f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>"
         for name, values in rows
     )
-    head = "".join(f"<th>{title}</th>" for title, _ in columns)
+    head = "".join(f"<th>{escape(title)}</th>" for title, _ in columns)
+    what = f"{len(first)} views, {first.model}, the same photos and settings but for attention."
     note = SAME if first.density is None and second.density is None else ""
     return (
-        f'<div class="mv-compare"><table class="mv-facts"><tr><th></th>{head}</tr>{body}</table>{note}'
-        f"<h4>Difference</h4>{_differences(found)}</div>"
+        f'<div class="mv-compare"><p>{escape(what)}</p><table class="mv-facts"><tr><th></th>{head}</tr>{body}</table>'
+        f"{note}<h4>Difference</h4>{_differences(found)}</div>"
     )
 
 
@@ -147,13 +164,9 @@ def format_choices() -> list[tuple[str, str]]:
     return [(text, name) for name, text in FORMATS.items()]
 
 
-def _status(kind: str, text: str, bar: float | None = None) -> str:
-    inner = (
-        ""
-        if bar is None
-        else f'<div class="mv-bar"><div style="width:{100 * min(max(bar, 0.0), 1.0):.1f}%"></div></div>'
-    )
-    return f'<div class="mv-status mv-{kind}" role="status" data-state="{kind}"><span>{text}</span>{inner}</div>'
+def _status(kind: str, text: str, bar: float | None = None, say: str | None = None, **more: Any) -> str:
+    """What page/status.js shows. say: what is read out where that is not the text."""
+    return json.dumps({"kind": kind, "text": text, "bar": bar, "say": text if say is None else say, **more})
 
 
 def _timings(scene: Reconstruction) -> dict[str, float]:

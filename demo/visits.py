@@ -1,6 +1,5 @@
 """Events of the page about the visitor, their photos and the words beside controls."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from .panels import Page
 from .server import Server, sentence
 from .sessions import Session
 from .settings import SPARSITY, known
-from .texts import is_here, method_text, model_text
+from .texts import is_here, method_text, model_text, plain
 
 QUIET = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 WARNINGS = 5  # shown one by one
@@ -28,13 +27,11 @@ class Visits:
     def connect(self, blocks: gr.Blocks) -> None:
         """Tie the functions to the page."""
         page, photos = self.page, [self.page.photos]
-        blocks.load(self.arrive, None, [page.photos, page.model_text, page.download], **QUIET)
         blocks.unload(self.leave)
         page.photos.added(self.add_files, None, photos, **QUIET)
         page.photos.arranged(self.arrange, None, photos, **QUIET)
         page.photos.cleared(self.clear, None, photos, **QUIET)
-        page.sample.click(self.take_sample(0), None, photos, **QUIET)
-        page.sample_video.click(self.take_sample(1), None, photos, **QUIET)
+        page.photos.sampled(self.take_sample, None, photos, **QUIET)
         for part in (page.photos, page.viewer, page.viewer_a, page.viewer_b):
             part.refused(self.refuse, None, None, **QUIET)
         model = page.controls.of("model", "model")
@@ -51,22 +48,23 @@ class Visits:
         except ValueError as error:
             raise gr.Error(str(error)) from error
 
-    def arrive(self, request: gr.Request) -> tuple[Any, ...]:
-        return photo_list(self.session(request)), *self.tell_model("mini")
-
     def leave(self, request: gr.Request) -> None:
-        self.server.sessions.close(request.session_hash)
+        self.server.sessions.leave(request.session_hash)
 
     def add_files(self, event: gr.EventData, request: gr.Request) -> str:
         session = self.session(request)
         try:
             files = [(self.uploaded(str(each["path"])), str(each["name"])) for each in event.files]
-            add = session.photos.add_masks if event.kind == "masks" else session.photos.add
-            problems = add(files)
+            if event.kind == "masks":
+                problems = session.photos.add_masks(files)
+            else:
+                problems = session.photos.add(files, replaces=bool(event.replaces))
         except (ValueError, OSError) as error:
             raise gr.Error(sentence(error)) from error
         for problem in problems[:WARNINGS]:
-            gr.Warning(problem)
+            gr.Warning(plain(problem))
+        if len(problems) > WARNINGS:
+            gr.Warning(f"{len(problems) - WARNINGS} more files could not be used.")
         return photo_list(session)
 
     def uploaded(self, path: str) -> Path:
@@ -89,15 +87,12 @@ class Visits:
         session.photos.clear()
         return photo_list(session)
 
-    def take_sample(self, place: int) -> Callable[[gr.Request], str]:
-        """An event that takes one of the samples."""
-
-        def take(request: gr.Request) -> str:
-            session = self.session(request)
-            session.photos.take_sample(list(SAMPLES)[place])
-            return photo_list(session)
-
-        return take
+    def take_sample(self, event: gr.EventData, request: gr.Request) -> str:
+        """Take one of the samples, by its place in the row."""
+        session = self.session(request)
+        place = event.place if event.place in range(len(SAMPLES)) else 0
+        session.photos.take_sample(list(SAMPLES)[place])
+        return photo_list(session)
 
     def refuse(self, event: gr.EventData) -> None:
         """A message that a script of the page has for the visitor."""

@@ -5,21 +5,26 @@ import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..nodes.compare import Comparison, compare
 from ..nodes.graph.host import Host, Result
-from ..nodes.graph.packets import points_of, scene_of
+from ..nodes.graph.packets import points_of, scene_of, views_of
+from ..scene.images import ImageSet
 from ..scene.pointcloud import PointCloud
 from ..scene.reconstruction import Reconstruction
-from ..workflows.check import check
+from ..workflows.check import check, order
 from ..workflows.definitions import Kinds, kinds
 from ..workflows.editor_writer import write_editor_form
 from ..workflows.graph import Graph, Node
 from ..workflows.runner import Done, Runner, call_node
 from . import graphs
+from .course import Course
 from .jobs import Job
 from .settings import RECONSTRUCT, Settings
+from .texts import doing, plain
 
 if TYPE_CHECKING:
     from .sessions import Session
@@ -33,6 +38,7 @@ class Outcome:
 
     settings: Settings
     done: Mapping[str, Done]
+    photos: int = 0  # which state of the visitor's photos it is of
     run: str = field(default_factory=lambda: secrets.token_hex(6))  # a name of its own
 
     @property
@@ -44,6 +50,34 @@ class Outcome:
     def compared(self) -> Reconstruction | None:
         """The scene of the second sparsity."""
         return scene_of(self.done[graphs.SCENE_B].value()) if graphs.SCENE_B in self.done else None
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """How the two scenes differ."""
+        return compare(self.scene, self.compared)
+
+    @property
+    def has_run(self) -> bool:
+        """Whether the network ran for this, rather than that its scene was kept."""
+        return not self.done[graphs.SCENE].kept
+
+    @property
+    def given(self) -> int:
+        """How many photos or frames there were, those that could not be used included."""
+        return len(self.scene) + len(self._left_out())
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about photos and masks that could not be used."""
+        return [plain(sentence) for _, sentence in self._views().skipped]
+
+    def _views(self) -> ImageSet:
+        return views_of(self.done[graphs.IMAGES].value())
+
+    def _left_out(self) -> list[str]:
+        views = self._views()
+        whole = {path.name for path in views.paths if path is not None}
+        return [name for name, _ in views.skipped if name not in views.names and name not in whole]
 
     @property
     def compared_shown(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -62,8 +96,12 @@ class Outcome:
 
 
 def reconstruct(session: "Session", settings: Settings, job: Job) -> Outcome:
-    """Run the network, with a second sparsity if the settings have one; files are written later."""
-    session.outcome = _run(session, replace(settings, formats=()), job, session.runner)
+    """Run the network, with a second sparsity if the settings have one; files are written later.
+
+    A scale is that of one scene: another one begins without.
+    """
+    scale = settings.scale if _is_same_scene(session, settings) else None
+    session.outcome = _run(session, replace(settings, formats=(), scale=scale), job, session.runner)
     return session.outcome
 
 
@@ -122,7 +160,19 @@ def without_network(class_type: str, host: Host, inputs: dict[str, Any]) -> Resu
 def _last(session: "Session") -> Outcome:
     if session.outcome is None:
         raise ValueError("There is no scene yet; press Reconstruct first.")
+    if session.outcome.photos != session.photos.state:
+        raise ValueError("The photos are not those of this scene any more; press Reconstruct first.")
     return session.outcome
+
+
+def _is_same_scene(session: "Session", settings: Settings) -> bool:
+    """Whether the network would give the last scene again; also before there is one, when a workflow has the scale."""
+    before = session.outcome
+    if before is None:
+        return True
+    groups = ("model", "images", "sparsity", "inference")
+    same = all(getattr(before.settings, group) == getattr(settings, group) for group in groups)
+    return same and before.photos == session.photos.state
 
 
 def _run(session: "Session", settings: Settings, job: Job, runner: Runner) -> Outcome:
@@ -130,7 +180,8 @@ def _run(session: "Session", settings: Settings, job: Job, runner: Runner) -> Ou
         session.photos.write()
         found = kinds(session.host)
         graph, document = _page_of(settings, found)
-        return Outcome(settings, _run_graph(session, graph, document, job, runner, found))
+        state = session.photos.state
+        return Outcome(settings, _run_graph(session, graph, document, job, runner, found), state)
 
 
 def _page_of(settings: Settings, found: Kinds) -> tuple[Graph, dict[str, Any]]:
@@ -142,8 +193,12 @@ def _page_of(settings: Settings, found: Kinds) -> tuple[Graph, dict[str, Any]]:
 def _run_graph(
     session: "Session", graph: Graph, document: Any, job: Job, runner: Runner, found: Kinds
 ) -> dict[str, Done]:
+    outputs = [number for number, node in graph.items() if found[node.class_type].is_output_node]
+    job.course = Course(order(graph, outputs), {number: node.class_type for number, node in graph.items()})
+
     def started(number: str, node: Node) -> None:
-        job.progress(node.title or found[node.class_type].shown, 0, 1)
+        job.course.start(number)
+        job.progress(doing(node.class_type) or node.title or found[node.class_type].shown, 0, 1)
 
     session.host.job = job
     try:

@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
         return call_node(class_type, host, inputs)
 
     gpu.prepare = lambda: call
-    running = start(Options(device="cpu", most_images=20, upload_mb=20), folder)
+    running = start(Options(device="cpu", most_images=20, upload_mb=20, leave_seconds=20), folder)
     print(f"served at {running.url}", flush=True)
     sys.stdin.read()
     running.close()

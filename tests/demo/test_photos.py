@@ -102,6 +102,35 @@ def test_a_video_replaces_photos_and_is_replaced(photos: Photos, upload, root: P
     assert photos.source == FOLDER and photos.video is None and not list(photos.input.glob("*.mp4"))
 
 
+def test_nothing_of_the_visitors_goes_unasked(photos: Photos, upload, root: Path, tmp_path: Path) -> None:
+    shutil.copy(root / "sample" / "walk.mp4", tmp_path / "walk.mp4")
+    photos.take_sample(next(iter(SAMPLES)))
+    assert photos.given == "" and photos.add(upload("a.png"), replaces=False) == [], "a sample is not theirs"
+    assert photos.given == "1 photo" and photos.add(upload("b.png"), replaces=False) == [], "photos join photos"
+    with pytest.raises(ValueError, match="2 photos would go"):
+        photos.add([(tmp_path / "walk.mp4", "walk.mp4")], replaces=False)
+    photos.add([(tmp_path / "walk.mp4", "walk.mp4")])
+    assert photos.given == "the video walk.mp4"
+    with pytest.raises(ValueError, match=r"The video walk\.mp4 would go"):
+        photos.add(upload("c.png"), replaces=False)
+    assert photos.video is not None
+
+
+def test_every_change_is_another_state(photos: Photos, upload) -> None:
+    states = [photos.state]
+    photos.add(upload("a.png", "b.png"))
+    states.append(photos.state)
+    photos.arrange([photo.number for photo in photos.photos][::-1])
+    states.append(photos.state)
+    photos.add_masks(upload("a.png", "b.png"))
+    states.append(photos.state)
+    photos.remove_masks()
+    states.append(photos.state)
+    photos.clear()
+    states.append(photos.state)
+    assert len(set(states)) == len(states)
+
+
 def test_what_is_no_photo_is_told(photos: Photos, upload, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_text("no picture")
@@ -133,17 +162,21 @@ def test_too_many_bytes(photos: Photos, upload, monkeypatch: pytest.MonkeyPatch)
     [
         ("../../etc/passwd", "passwd"),
         ("C:\\a\\b c.JPG", "b_c.JPG"),
-        ("\u00e4\u4f60.png", "file.png"),
+        ("\u00e4\u4f60.png", "\u00e4\u4f60.png"),
         ("...", "file"),
         ("a" * 200 + ".png", "a" * 76 + ".png"),
         ("<script>.jpg", "script.jpg"),
         ("a.p/n g", "n_g"),
         ("a.", "a"),
+        ("a\u0308.png", "\u00e4.png"),
+        ("\u5199\u771f 1.jpg", "\u5199\u771f_1.jpg"),
+        ("con.jpg", "con_.jpg"),
+        ("\u4f60" * 90 + ".png", "\u4f60" * 25 + ".png"),
     ],
 )
 def test_names_become_plain(name: str, safe: str) -> None:
     found = safe_name(name)
-    assert "/" not in found and "\\" not in found and found.isascii() and len(found) <= 90
+    assert "/" not in found and "\\" not in found and len(found.encode()) <= 90
     assert found == safe
 
 

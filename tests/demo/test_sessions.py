@@ -37,6 +37,34 @@ def test_all_is_deleted(sessions: Sessions) -> None:
     assert not len(sessions) and not list(sessions.root.iterdir())
 
 
+def test_a_page_that_is_loaded_again_finds_its_session(sessions: Sessions) -> None:
+    before = sessions.of("1")
+    sessions.leave("1")
+    assert before.host.base.exists() and sessions.by_token(before.token) is before
+    assert sessions.resume("2", before.token) == (before, True) and sessions.of("2") is before
+    assert sessions.resume("3", before.token) == (before, True), "a copy of the page shows the same"
+    sessions.leave("2")
+    assert sessions.of("3") is before
+    for wrong in ("", "x", "\u4f60"):
+        other, is_back = sessions.resume(f"new {wrong}", wrong)
+        assert not is_back and other is not before
+
+
+def test_who_does_not_come_back_is_forgotten(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "sessions", tmp_path / "models", torch.device("cpu"), leave_seconds=0.05)
+    gone, back = sessions.of("1"), sessions.of("2")
+    sessions.leave("2")
+    assert sessions.resume("3", back.token)[1]
+    sessions.leave("1")
+    end = time.monotonic() + 60
+    while gone.host.base.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not gone.host.base.exists() and back.host.base.exists() and len(sessions) == 1
+    assert not sessions.resume("4", gone.token)[1]
+    sessions.close_all()
+    assert not back.host.base.exists()
+
+
 def test_nothing_is_left_in_the_end(sessions: Sessions) -> None:
     """Neither of a visitor whose leaving is not over yet, nor of one who comes just then."""
     leaving = sessions.make()

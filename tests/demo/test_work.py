@@ -1,5 +1,7 @@
 """Runs of a visitor: the network once, everything else from its result."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from manyview.demo import views, work
+from manyview.demo.endpoint import summary
 from manyview.demo.jobs import Job
 from manyview.demo.sessions import Session, Sessions
-from manyview.demo.settings import IMAGES, POINTS, SPARSITY, Settings, defaults
+from manyview.demo.settings import IMAGES, POINTS, RECONSTRUCT, SPARSITY, Settings, defaults
 from manyview.nodes.parameters import EXPORT_FORMATS
 from manyview.scene.export import read_npz
 
@@ -98,6 +102,61 @@ def test_two_sparsities_are_compared(session: Session) -> None:
     assert "do not differ" in views.comparison(same)
 
 
+def test_a_dense_scene_is_computed_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    inner = session.runner.call.call
+
+    def counted(class_type, host, inputs):
+        ran.append(class_type)
+        return inner(class_type, host, inputs)
+
+    monkeypatch.setattr(session.runner.call, "call", counted)
+    dense = defaults(SPARSITY, {"method": "dense"})
+    same = work.reconstruct(session, replace(START, against=dense), job())
+    assert RECONSTRUCT not in ran, "quality is dense for so few photos, and was computed already"
+    assert np.array_equal(same.scene.depth, same.compared.depth) and same.comparison.scale == 1
+    assert "chosen: quality" in views.comparison(same) and "compared with: dense" in views.comparison(same)
+    sparse = defaults(SPARSITY, {"method": "fast", "method.min_tokens": 1})
+    work.reconstruct(session, replace(START, against=sparse), job())
+    assert ran.count(RECONSTRUCT) == 1
+    other = replace(START, images={**SMALL, "limit": 2}, against=dense)
+    work.reconstruct(session, other, job())
+    assert ran.count(RECONSTRUCT) == 2, "other photos are another scene"
+
+
+def test_the_scale_ends_with_its_scene(session: Session) -> None:
+    known = work.set_scale(session, 0.5, 2.0, job()).settings.scale
+    assert known == {"measured": 0.5, "meters": 2.0}
+    again = work.reconstruct(session, replace(START, scale=known), job())
+    assert again.settings.scale == known, "the same photos and settings give the same scene"
+    other = work.reconstruct(session, replace(START, images={**SMALL, "limit": 2}, scale=known), job())
+    assert other.settings.scale is None and "in metres" not in views.finished(other)
+    work.set_scale(session, 0.5, 2.0, job())
+    session.photos.arrange(["frame_03.jpg", "frame_00.jpg"])
+    with pytest.raises(ValueError, match="not those of this scene any more"):
+        work.filter_points(session, START, job())
+    mine = replace(START, images={**SMALL, "source": session.photos.source}, scale=known)
+    assert work.reconstruct(session, mine, job()).settings.scale is None
+
+
+def test_photos_and_masks_that_were_left_out_are_told(session: Session, root: Path) -> None:
+    for name in ("frame_00.jpg", "frame_03.jpg", "frame_06.jpg"):
+        shutil.copy(root / "sample" / name, session.host.base / name)
+    session.photos.add([(session.host.base / name, name) for name in ("frame_00.jpg", "frame_03.jpg", "frame_06.jpg")])
+    broken = session.photos.photos[1].path
+    broken.write_bytes(broken.read_bytes()[:4000])
+    mask = session.host.base / "mask.png"
+    Image.new("L", (10, 90), 255).save(mask)
+    session.photos.photos[0] = replace(session.photos.photos[0], mask=mask)
+    images = {**SMALL, "source": session.photos.source, "masks": session.photos.masks}
+    outcome = work.reconstruct(session, replace(START, images=images), job())
+    state = json.loads(views.finished(outcome))
+    assert state["text"].startswith("2 of 3 views"), state
+    told = "\n".join(state["notes"])
+    assert "frame_03.jpg" in told and "10 x 90" in told and str(session.host.base) not in told
+    assert summary(outcome, 3, ["a.heic is no photo"])["notes"][0] == "a.heic is no photo"
+
+
 def test_cancelled_runs_leave_the_last_result(session: Session) -> None:
     before, stopped = session.outcome, job()
     stopped.cancel()
@@ -109,7 +168,7 @@ def test_cancelled_runs_leave_the_last_result(session: Session) -> None:
 def test_names_from_files_are_escaped(session: Session) -> None:
     shown = views.frames("base", ["<b>.jpg"], [("image", "photo")])
     assert "&lt;b&gt;.jpg" in shown and "<b>.jpg" not in shown
-    assert "&lt;i&gt;" in views.message("done", "<i>")
+    assert json.loads(views.message("done", "<i>"))["text"] == "<i>", "the page writes it as text"
     path = Path(session.host.base) / "x"
     path.write_bytes(b"1" * 2_000)
     assert "2 kB" in views.files([(path, 'a"b')]) and 'a"b' not in views.files([(path, 'a"b')])
