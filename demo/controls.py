@@ -79,8 +79,8 @@ class Controls:
         )
 
     def emptied(self, values: Mapping[Any, Any], settings: Settings) -> dict[Any, Any]:
-        """What controls that were emptied are to show: the values that count instead."""
-        empty = [each for each in self.all if values.get(each.component) is None and each.group in GROUP_CLASSES]
+        """What controls of the points that were emptied are to show: the values that count instead."""
+        empty = [each for each in self.all if values.get(each.component) is None and each.group == "points"]
         return {each.component: self._value(each, settings) for each in empty}
 
     def values(self, settings: Settings) -> list[Any]:
@@ -132,20 +132,9 @@ def component(each: InputKind, **about: Any) -> Any:
         return gr.Textbox(max_length=500, **shared)
     if each.name in SLIDERS:
         top = SLIDER_TOPS.get(each.name, each.maximum)
-        return slider(each.minimum, top, step=SLIDERS[each.name], **shared)
+        return gr.Slider(each.minimum, top, step=SLIDERS[each.name], **shared)
     whole = each.types == {"INT"}
     return gr.Number(minimum=each.minimum, maximum=each.maximum, precision=0 if whole else None, **shared)
-
-
-def slider(*about: Any, **more: Any) -> Any:
-    """A slider whose number may be emptied, as that of other controls; gradio's own makes an error of that.
-
-    No class of its own, because gradio writes a file beside the source of every class of components.
-    """
-    made = gr.Slider(*about, **more)
-    checked = made.preprocess
-    made.preprocess = lambda value: None if value is None else checked(value)
-    return made
 
 
 def numbers(group: str, values: dict[str, Any]) -> dict[str, Any]:

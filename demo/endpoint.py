@@ -14,6 +14,7 @@ import gradio as gr
 from ..nodes import parameters
 from ..nodes.graph.cameras import camera_text
 from ..nodes.graph.sparsity_report import density_of
+from ..scene.verdict import verdict
 from . import work
 from .given import file_input, files_of
 from .jobs import Job
@@ -64,8 +65,8 @@ def add_endpoint(server: Server) -> None:
             formats: Files to write, of ply, glb, colmap, npz, depth, preview.
 
         Returns:
-            A summary with the cameras (OpenCV axes, world to camera), notes on photos that were left out, seconds,
-            memory and attention; and the files.
+            A summary with the cameras (OpenCV axes, world to camera), a verdict (good, doubtful, a guess), notes
+            on photos that were left out, seconds, memory and attention; and the files.
         """
         settings = Settings(
             model=defaults(MODEL, {"model": model}),
@@ -112,11 +113,12 @@ def keep(folder: Path, files: list[Path]) -> list[Path]:
 
 
 def summary(outcome: work.Outcome, files: int, problems: list[str]) -> dict[str, Any]:
-    """A run in numbers; `notes` are sentences about files, photos and masks that could not be used."""
+    """A run in numbers; `confidence` has a verdict and what to do, `notes` say what of the files could not be used."""
     scene = outcome.scene
     return {
         "files": files,
         "views": len(scene),
+        "confidence": verdict(scene).to_dict(),
         "notes": [*map(plain, problems), *outcome.notes],
         "points": len(outcome.cloud),
         "seconds": {stage: round(value, 3) for stage, value in scene.timings.items()},

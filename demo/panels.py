@@ -43,6 +43,7 @@ def custom(name: str, elem_id: str, value: str = "", **options: Any) -> Any:
 def make_page(models: list[str], schedules: list[str]) -> Page:
     """Everything; to be called inside gr.Blocks."""
     page = Page()
+    custom("numbers", "numbers")
     page.parts["keepsake"] = gr.Textbox(visible=False)  # by which a page that is loaded again finds its session
     gr.HTML(
         '<div class="mv-title"><h1>ManyView</h1><p>Photos of one scene to cameras, depth and a point cloud.</p></div>'

@@ -47,7 +47,8 @@ class Runs:
         """Tie the functions to the page."""
         page, results = self.page, self.results()
         inputs = set(page.controls.components)
-        came = [page.keepsake, page.photos, page.model_text, page.download, *results]
+        others = [each for each in page.controls.components if each not in results]
+        came = [page.keepsake, page.photos, page.model_text, page.download, *results, *others]
         arrived = blocks.load(self.arrive, page.keepsake, came, js=KEPT, **QUIET)
         arrived.then(None, page.keepsake, None, js=KEEP, api_visibility="private")
         runs = [arrived.then(self.go_on, None, results, **QUIET)]

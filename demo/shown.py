@@ -26,7 +26,7 @@ def outputs(page: Page) -> list[Any]:
     shown = [page.viewer, page.frames, page.cameras, page.report, page.scale_text, page.forget_scale]
     compared = [page.comparison, page.pair, page.viewer_a, page.viewer_b, page.differences]
     buttons = [page.run, page.cancel, page.compare]
-    return [page.status, *buttons, page.files, *shown, *compared, *page.controls.components]
+    return [page.status, *buttons, page.files, *shown, *compared, *page.controls.group("points")]
 
 
 def shown(page: Page, session: Session, outcome: work.Outcome, again: bool = False) -> Updates:

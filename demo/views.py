@@ -15,11 +15,13 @@ from ..nodes.report import attention_text
 from ..nodes.set_scale import meters_per_unit
 from ..scene.geometry import rotation_to_quaternion
 from ..scene.reconstruction import Reconstruction
+from ..scene.verdict import verdict
 from .course import time_left
 from .jobs import CANCELLED, RUNNING, WAITING, Job
 from .texts import FORMATS, sparsity_text, stage_text
 from .work import Outcome
 
+GRADES = {"good": "good", "doubtful": "doubtful", "a guess": "guess", "not rated": "unrated"}
 SIDES = ("chosen", "compared with")
 STAGES = {"scene": "cameras and points"}
 SAME = (
@@ -56,7 +58,23 @@ def finished(outcome: Outcome) -> str:
     text = f"{len(scene)}{some} views, {points:,} points{unit}{time}."
     if not points:
         text = "No point is left: hide fewer of the least certain, or look at the masks."
-    return _status("done" if points else "failed", text, notes=outcome.notes, result=bool(points))
+        return _status("failed", text, notes=outcome.notes)
+    return _status(
+        "done", text, f"{text} {verdict_title(scene)}", notes=outcome.notes, verdict=judged(scene), result=True
+    )
+
+
+def judged(scene: Reconstruction) -> dict[str, str]:
+    """The verdict on a scene, with what to do about it."""
+    found = verdict(scene)
+    text = f"{found.meaning[0].upper()}{found.meaning[1:]}. {found.advice}".strip()
+    return {"grade": GRADES[found.level], "title": verdict_title(scene), "text": text}
+
+
+def verdict_title(scene: Reconstruction) -> str:
+    """The verdict in a few words: "Good: confidence 0.61"."""
+    found = verdict(scene)
+    return f"{found.level.capitalize()}: confidence {found.confidence:.2f}"
 
 
 def message(kind: str, text: str) -> str:
@@ -77,7 +95,8 @@ def report(scene: Reconstruction) -> str:
         "model": f"{scene.model}, {scene.settings['precision']} on {scene.settings['device']}",
         "attention": attention_text(scene).partition(": ")[2],
         "peak memory": f"{(scene.peak_memory_bytes or 0) / 2**30:.2f} GiB",
-        "confidence": f"{np.median(scene.confidence):.2f} for the median pixel (0 is a guess, 1 is sure)",
+        "confidence": verdict(scene).numbers.removeprefix("confidence "),
+        "verdict": f"{verdict_title(scene)}. {judged(scene)['text']}",
     }
     rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts.items())
     return (
@@ -164,7 +183,7 @@ def format_choices() -> list[tuple[str, str]]:
     return [(text, name) for name, text in FORMATS.items()]
 
 
-def _status(kind: str, text: str, bar: float | None = None, say: str | None = None, **more: Any) -> str:
+def _status(kind: str, text: str, say: str | None = None, bar: float | None = None, **more: Any) -> str:
     """What page/status.js shows. say: what is read out where that is not the text."""
     return json.dumps({"kind": kind, "text": text, "bar": bar, "say": text if say is None else say, **more})
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from ..nodes.compare import Comparison, compare
 from ..nodes.graph.host import Host, Result
 from ..nodes.graph.packets import points_of, scene_of, views_of
-from ..scene.images import ImageSet
 from ..scene.pointcloud import PointCloud
 from ..scene.reconstruction import Reconstruction
 from ..workflows.check import check, order
@@ -62,22 +61,17 @@ class Outcome:
         return not self.done[graphs.SCENE].kept
 
     @property
-    def given(self) -> int:
-        """How many photos or frames there were, those that could not be used included."""
-        return len(self.scene) + len(self._left_out())
+    def notes(self) -> list[str]:
+        """Sentences about photos, masks and numbers that could not be used."""
+        return [plain(note) for note in self.scene.notes]
 
     @property
-    def notes(self) -> list[str]:
-        """Sentences about photos and masks that could not be used."""
-        return [plain(sentence) for _, sentence in self._views().skipped]
-
-    def _views(self) -> ImageSet:
-        return views_of(self.done[graphs.IMAGES].value())
-
-    def _left_out(self) -> list[str]:
-        views = self._views()
-        whole = {path.name for path in views.paths if path is not None}
-        return [name for name, _ in views.skipped if name not in views.names and name not in whole]
+    def given(self) -> int:
+        """How many photos or frames were to be used, those that could not be included."""
+        views = views_of(self.done[graphs.IMAGES].value())
+        files = {path.name for path in views.paths if path is not None}
+        missing = [name for name, _ in views.skipped if name not in views.names and name not in files]
+        return len(views) + len(missing)
 
     @property
     def compared_shown(self) -> tuple[dict[str, str], dict[str, str]]:

@@ -1,8 +1,9 @@
 """Files for ManyView's own 3D viewer (web/viewer.html): the cloud as PLY, and the cameras with small photos as JSON.
 
 cameras.json: {"format": "manyview-cameras", "version": 1, "axes": ..., "up": [x, y, z], "meters_per_unit": number or
-null, "verdict": {"level", "confidence", "low", "high", "meaning", "advice"}, "cameras": [{"frame", "name",
-"confidence", "size": [width, height], "intrinsics", "camera_to_world", "thumbnail"}, ...]}.
+null, "focus": {"center": [x, y, z], "radius"}, "verdict": {"level", "confidence", "low", "high", "meaning", "advice"},
+"cameras": [{"frame", "name", "confidence", "size": [width, height], "intrinsics", "camera_to_world", "thumbnail"},
+...]}. The focus is the sphere that a first look shows; without it that is everything.
 Axes are glTF's, as in the PLY: x right, y up, z backward, and a camera looks along its own -z. `camera_to_world` is
 (4, 4), row by row. `intrinsics` (3, 3) are in pixels of `size`, measured from the image's top left corner, x right and
 y down. `thumbnail` is a data: address, so that the file stands alone wherever it is served from.
@@ -17,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ...models.progress import Progress
+from ..framing import Focus, focus
 from ..pointcloud import PointCloud
 from ..reconstruction import Reconstruction
 from ..render import surface_normals
@@ -46,7 +48,8 @@ def write_viewer(
     reconstruction, cloud = sound_with_cloud(reconstruction, cloud)
     with new_folder(folder, overwrite) as partial:
         write_ply(cloud, partial / "points.ply", normals=_normals(cloud, reconstruction))
-        write_cameras(reconstruction, partial / "cameras.json", meters_per_unit=meters_per_unit, progress=progress)
+        about = {"meters_per_unit": meters_per_unit, "focus": focus(cloud), "progress": progress}
+        write_cameras(reconstruction, partial / "cameras.json", **about)
 
 
 def write_cameras(
@@ -54,12 +57,14 @@ def write_cameras(
     path: PathLike,
     *,
     meters_per_unit: float | None = None,
+    focus: Focus | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
     """Writes the cameras alone, for a cloud that is a file already; see the top of this file for what it holds.
 
     meters_per_unit: how long one unit of the scene is, where that is known; the viewer then measures in metres.
+    focus: what the viewer's first look shows; None for everything.
     """
     if meters_per_unit is not None and not (np.isfinite(meters_per_unit) and meters_per_unit > 0):
         raise ValueError(f"meters_per_unit must be a positive number, got {meters_per_unit}; None says it is unknown.")
@@ -70,11 +75,16 @@ def write_cameras(
         "axes": "glTF: x right, y up, z backward; a camera looks along its own -z",
         "up": to_y_up(up_direction(reconstruction.camera_to_world)).round(6).tolist(),
         "meters_per_unit": meters_per_unit,
+        **({} if focus is None else {"focus": _sphere(focus)}),
         "verdict": verdict(reconstruction).to_dict(),
         "cameras": _cameras(reconstruction, progress),
     }
     with new_file(path, overwrite) as partial:
         partial.write_text(json.dumps(document, separators=(",", ":"), allow_nan=False), encoding="utf-8")
+
+
+def _sphere(found: Focus) -> dict[str, Any]:
+    return {"center": to_y_up(found.center).round(6).tolist(), "radius": found.radius}
 
 
 def thumbnail_px(frames: int, image_size: tuple[int, int]) -> int:

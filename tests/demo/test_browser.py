@@ -104,12 +104,11 @@ def test_upload_reconstruct_filter_compare_export(visitor: Visitor, demo: Any, r
     demo.picture(page, "reconstructed")
     assert demo.runs == before + 1
 
-    slider = page.get_by_label("range slider for Hide the least certain (%)")
-    slider.focus()
-    for _ in range(40):
-        slider.press("ArrowRight")
+    page.get_by_label("range slider for Hide the least certain (%)").press("ArrowRight")
+    page.wait_for_function(f"!document.querySelector('#status').innerText.includes('{first:,}')")
+    page.get_by_label("number input for Hide the least certain (%)").fill("50")
     points = "Number(/([0-9,]+) points/.exec(document.querySelector('#status').innerText)?.[1].replaceAll(',', ''))"
-    page.wait_for_function(f"{points} < {0.7 * first}")  # keys count as a hand on the slider does
+    page.wait_for_function(f"{points} < {0.7 * first}")
     second = count_of(visitor.status("done"))
     visitor.see(second)
     assert 0.4 * first < second < 0.7 * first and demo.runs == before + 1, "the network did not run again"
@@ -207,14 +206,24 @@ def test_a_page_that_is_loaded_again_keeps_photos_and_job(visitor: Visitor, demo
     page.wait_for_selector("#photos .mv-hint:has-text('3 photos')")
     page.wait_for_selector("#status [data-state=running]")
     slider = page.get_by_label("number input for Hide the least certain (%)")
-    slider.fill("60")  # while it runs
+    slider.fill("90")  # while it runs
     demo.hold(False)
-    first = count_of(visitor.status("done"))
-    page.wait_for_function(f"!document.querySelector('#status').innerText.includes('{first:,}')")
+    few = (
+        "Number(/([0-9,]+) points/.exec(document.querySelector('#status').innerText)?.[1].replaceAll(',', '')) < 30000"
+    )
+    page.wait_for_function(few)
     visitor.see(count_of(visitor.status("done")))
     slider.fill("")
     slider.press("Enter")
-    page.wait_for_function("document.querySelector('[aria-label^=\"number input for Hide\"]').value !== ''")
+    assert slider.input_value() == "90", "an emptied number says again what the cloud has"
+    number = page.get_by_label("Most points", exact=True)
+    number.fill("500")
+    number.press("Enter")
+    page.wait_for_function(few.replace("30000", "501"))
+    number.fill("")
+    number.press("Enter")
+    page.wait_for_function(f"!({few.replace('30000', '501')})")
+    assert number.input_value() == "1000000"
     page.reload()
     visitor.see(count_of(visitor.status("done")))
     assert demo.runs == before + 1

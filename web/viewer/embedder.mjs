@@ -3,6 +3,7 @@
  * those of its own origin unless the address names another (?origin=https://...).
  */
 import { Problem } from "./data/problem.mjs";
+import { add, compose, rotate, subtract } from "./scene/matrices.mjs";
 import { problemText } from "./ui/messages.mjs";
 import { screenshot } from "./ui/screenshot.mjs";
 
@@ -13,6 +14,9 @@ export class Embedder {
     constructor(viewer, origin) {
         this.viewer = viewer;
         this.origin = origin;
+        this.isFollowed = false; // whether the page around wants to hear of every pose
+        /** @type {string | null} the pose that it knows */
+        this.told = null;
         window.addEventListener("message", (event) => this.receive(event));
         this.tell();
     }
@@ -23,7 +27,7 @@ export class Embedder {
         if (!Object.hasOwn(REQUESTS, data.manyview)) return;
         const { id = null } = data;
         try {
-            const value = await REQUESTS[data.manyview](this.viewer, data);
+            const value = await REQUESTS[data.manyview](this.viewer, data, this);
             this.send({ manyview: "reply", id, ok: true, value: value ?? null });
         } catch (error) {
             this.send({ manyview: "reply", id, ok: false, error: problemText(error) });
@@ -49,12 +53,19 @@ export class Embedder {
             const { units, meters, points } = viewer.measure;
             if (units !== null) event("distance", { units, meters, points });
         });
+        viewer.on("frame", () => {
+            if (!this.isFollowed) return;
+            const pose = relativePose(viewer);
+            const text = JSON.stringify(pose);
+            if (text !== this.told) event("pose", { pose });
+            this.told = text;
+        });
         viewer.on("scale", (scale) => event("scale", scale));
         event("ready", {});
     }
 }
 
-/** @type {Record<string, (viewer: Viewer, message: Record<string, any>) => any>} */
+/** @type {Record<string, (viewer: Viewer, message: Record<string, any>, embedder: Embedder) => any>} */
 const REQUESTS = {
     async load(viewer, { cloud, cameras, options, keepView }) {
         if (options) viewer.setOptions(options);
@@ -72,12 +83,42 @@ const REQUESTS = {
         if (!viewer.cameraOf.has(frame)) throw new Problem("option.value", { name: "frame", value: String(frame) });
         viewer.navigation.look(frame);
     },
+    follow: (viewer, { active = true }, embedder) => { embedder.isFollowed = Boolean(active); },
+    pose(viewer, { pose }, embedder) {
+        placeAt(viewer, pose);
+        embedder.told = JSON.stringify(relativePose(viewer)); // who has been led there does not tell it
+    },
     leave: (viewer) => viewer.navigation.leave(),
     pick: (viewer, { x, y }) => viewer.picking.pickAt(x, y),
     measure: (viewer, { active = true }) => viewer.setMeasuring(Boolean(active)),
     scale: (viewer, { metersPerUnit }) => viewer.setScale(metersPerUnit),
     screenshot: (viewer) => screenshot(viewer),
 };
+
+/**
+ * From where the viewer looks, as the first camera sees it, so that another viewer of the same photos can look alike.
+ *
+ * @param {Viewer} viewer
+ */
+function relativePose({ view: { pose }, set }) {
+    const { eye, rotation, distance } = pose;
+    const first = set.cameras[0];
+    if (!first) return { eye: [...eye], rotation: [...rotation], distance };
+    const [x, y, z, w] = first.rotation;
+    const back = /** @type {[number, number, number, number]} */ ([-x, -y, -z, w]);
+    return { eye: rotate(back, subtract(eye, first.position)), rotation: compose(back, rotation), distance };
+}
+
+/** Look from a pose that `relativePose` of another viewer gave. @param {Viewer} viewer @param {any} pose */
+function placeAt(viewer, pose) {
+    const isFit = [...(pose?.eye || []), ...(pose?.rotation || []), pose?.distance].filter(Number.isFinite).length === 8;
+    if (!isFit) throw new Problem("option.value", { name: "pose", value: String(JSON.stringify(pose)).slice(0, 80) });
+    const first = viewer.set.cameras[0];
+    const turned = first ? rotate(first.rotation, pose.eye) : pose.eye;
+    const eye = first ? add(first.position, turned) : turned;
+    const rotation = first ? compose(first.rotation, pose.rotation) : pose.rotation;
+    viewer.navigation.fly({ eye, rotation, distance: pose.distance, lens: null, through: null }, true);
+}
 
 /** All that a page around may want to know or keep. @param {Viewer} viewer */
 export function state(viewer) {

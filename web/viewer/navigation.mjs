@@ -1,7 +1,7 @@
 /** Where the viewer looks from: home and sides, the cameras, one frame after another. */
 import { depthFrom, tangents } from "./data/cameras.mjs";
 import { add, distance, lookAlong, normalize, scale, subtract } from "./scene/matrices.mjs";
-import { homePose, sidePose } from "./scene/viewpoints.mjs";
+import { homePose, sidePose, wholePose } from "./scene/viewpoints.mjs";
 
 /** @typedef {import("./viewer.mjs").Viewer} Viewer */
 
@@ -28,6 +28,11 @@ export class Navigation {
     home(atOnce = false) {
         this.fly(homePose(this.viewer.layout, this.viewer.view), atOnce);
         this.isHome = true;
+    }
+
+    /** Everything, far away things and cameras too. */
+    whole() {
+        this.fly(wholePose(this.viewer.layout, this.viewer.view));
     }
 
     /** @param {"top" | "front" | "side"} side */

@@ -21,7 +21,7 @@ import { t } from "./ui/strings.mjs";
 /** @typedef {import("./data/cameras.mjs").CameraSet} CameraSet */
 
 /** @type {CameraSet} */
-const NO_CAMERAS = { cameras: [], up: null, metersPerUnit: null };
+const NO_CAMERAS = { cameras: [], up: null, metersPerUnit: null, focus: null };
 
 /**
  * Signals: canvas (a new one), progress, cloud (something else is shown), problem, lost (the browser took the context

@@ -8,7 +8,8 @@
  *   frame: number, name: string, width: number, height: number, focal: [number, number], center: [number, number],
  *   position: Vector, rotation: Quaternion, thumbnail: string | null,
  * }} Camera
- * @typedef {{cameras: Camera[], up: Vector | null, metersPerUnit: number | null}} CameraSet
+ * @typedef {{center: Vector, radius: number}} Focus a sphere that a first look is to show
+ * @typedef {{cameras: Camera[], up: Vector | null, metersPerUnit: number | null, focus: Focus | null}} CameraSet
  */
 import { add, distance, fromAxes, length, normalize, rotate, scale } from "../scene/matrices.mjs";
 import { Problem } from "./problem.mjs";
@@ -27,11 +28,12 @@ export function readCameras(document, base) {
     if (!document || document.format !== FORMAT || !Array.isArray(document.cameras)) throw new Problem("cameras.format");
     if (document.version !== 1) throw new Problem("cameras.version", { version: String(document.version) });
     const cameras = document.cameras.map((entry, i) => readCamera(entry, i, base));
-    const { up, meters_per_unit: meters } = document;
+    const { up, meters_per_unit: meters, focus } = document;
     return {
         cameras: cameras.sort((a, b) => a.frame - b.frame),
         up: isVector(up) && length(up) > 1e-6 ? normalize(up) : null,
         metersPerUnit: Number.isFinite(meters) && meters > 0 ? meters : null,
+        focus: focus && isVector(focus.center) && focus.radius > 0 ? { center: focus.center, radius: focus.radius } : null,
     };
 }
 

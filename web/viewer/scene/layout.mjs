@@ -9,6 +9,7 @@ import { add, anyAcross, cross, distance, dot, length, normalize, scale, subtrac
 
 const UPS = { y: [0, 1, 0], z: [0, 0, 1], x: [1, 0, 0] };
 const FIT_POINTS = 4000;
+const LEAST_IN_FOCUS = 20;
 const MOST_REACHES = 30;
 
 export class Layout {
@@ -19,6 +20,7 @@ export class Layout {
      */
     constructor(cloud, set, up) {
         this.cameras = set.cameras;
+        this.focus = set.focus || null;
         this.sample = cloud ? cloud.sample : new Float32Array(0);
         this.extent = cloud ? cloud.extent : null;
         /** @type {Vector} */
@@ -65,11 +67,22 @@ export class Layout {
         /** What a picture of the whole scene has to show. @type {Vector[]} */
         this.outline = [...inside.filter((_, i) => i % step === 0), ...seen].map((place) => this.fromAxes(place));
         if (!this.outline.length) this.outline = [this.center];
+        /** What a first look has to show. @type {Vector[]} */
+        this.front = this.inFocus(places.map((place) => this.fromAxes(place)));
         this.reach = this.outline.reduce((most, point) => Math.max(most, distance(point, this.center)), this.size / 2);
         this.cameraDepth = cameraDepth(this.cameras, this.size);
         /** How far from the center anything is drawn; what lies a great deal further would cost all depth precision. */
         const farthest = this.extent ? farthestCorner(this.extent, this.center) : 0;
         this.far = Math.min(Math.max(this.reach, farthest), MOST_REACHES * this.reach) + this.size;
+    }
+
+    /** The points inside the focus, if there is one that holds some; else the outline. @param {Vector[]} points @returns {Vector[]} */
+    inFocus(points) {
+        const { focus } = this;
+        if (!focus) return this.outline;
+        const near = points.filter((point) => distance(point, focus.center) <= focus.radius);
+        const step = Math.ceil(near.length / FIT_POINTS) || 1;
+        return near.length < LEAST_IN_FOCUS ? this.outline : near.filter((_, i) => i % step === 0);
     }
 
     /** Heights between which the colour "height" runs. @returns {[number, number]} */

@@ -28,8 +28,7 @@ export function lookBar(viewer) {
         show(element, Boolean(camera));
         if (!camera) return;
         name.textContent = camera.name;
-        const at = viewer.set.cameras.indexOf(camera) + 1;
-        place.textContent = t("look.of", { at, count: viewer.set.cameras.length });
+        place.textContent = t("frame", { frame: camera.frame });
         opacity.title = t("photoOpacity");
         opacity.setAttribute("aria-label", t("look.photo", { name: camera.name }));
         show(opacity, Boolean(camera.thumbnail));

@@ -47,7 +47,8 @@ function viewsMenu(viewer) {
         item(t(`view.${side}`), () => viewer.navigation.lookFrom(/** @type {any} */ (side))));
     const projections = ["perspective", "orthographic"].map((projection) =>
         item(t(`projection.${projection}`), () => viewer.setOptions({ projection })));
-    const menu = h("div.menu", { role: "menu", hidden: true }, ...sides, h("hr"), ...projections);
+    const whole = item(t("view.whole"), () => viewer.navigation.whole());
+    const menu = h("div.menu", { role: "menu", hidden: true }, whole, ...sides, h("hr"), ...projections);
     const opener = button("views", "1 2 3", () => { if (menu.hidden) open(); else close(); });
     opener.setAttribute("aria-haspopup", "menu");
     const outside = (/** @type {Event} */ event) => { if (!holder.contains(/** @type {Node} */ (event.target))) close(); };
