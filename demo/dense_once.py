@@ -7,7 +7,7 @@ from ..models.sparse import SparsityConfig
 from ..nodes.graph.host import Host, Result
 from ..nodes.graph.inference import scene_result
 from ..nodes.graph.packets import scene_of, views_of
-from ..nodes.reconstruct import token_count
+from ..nodes.reconstruct import load_of
 from ..workflows.runner import Call
 from .settings import RECONSTRUCT
 
@@ -45,4 +45,5 @@ def is_dense(inputs: dict[str, Any]) -> bool:
         return True
     config = SparsityConfig.from_dict(sparsity[0])
     loaded = inputs["model"][0]["loaded"]
-    return config.method == "dense" or token_count(loaded, views_of(images[0])) < config.min_tokens
+    work = load_of(views_of(images[0]), config, 1, None)
+    return config.method == "dense" or loaded.network.tokens(work) < config.min_tokens
