@@ -36,10 +36,13 @@ def run(arguments: argparse.Namespace) -> None:
     from ..evaluation.store import write_json
     from ..models.sparse import preset
     from ..nodes.load_model import load_model
+    from ..scene.files import find_files
     from ._progress_bars import ProgressBars
 
     if arguments.out.exists():
         raise FileExistsError(f"{arguments.out} exists; choose another file for --out.")
+    if not 0 < arguments.keep < 1:
+        raise ValueError(f"--keep is the share of key blocks to keep, between 0 and 1; got {arguments.keep:g}.")
     if min(arguments.scenes, arguments.frames) < 1:
         raise ValueError(f"--scenes and --frames must be at least 1, got {arguments.scenes} and {arguments.frames}.")
     base = preset(arguments.base)
@@ -47,18 +50,21 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"Only ManyView's own rule can be calibrated, not {arguments.base}; take quality, balanced, fast or long."
         )
+    rendered = None if arguments.images else rendered_scenes(arguments)
+    for path in arguments.images or ():
+        find_files(path)  # a scene that is not there is an error before the model is read
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     loaded = load_model(
         arguments.model, precision=arguments.precision, device=arguments.device, download=arguments.download
     )
     layers = loaded.network.global_layers
     with ProgressBars() as progress:
-        scenes = scene_images(arguments, loaded, progress)
+        scenes = scene_images(arguments, rendered, loaded, progress)
 
         def predict(config: Any) -> list:
             return [ManyViewMethod(loaded, "calibrated", config).predict(images) for images in scenes]
 
         found = calibrate(predict, layers, base, arguments.keep, progress=progress)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "sparsity": found.config.to_dict(),
         "model": loaded.name,
@@ -75,20 +81,30 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"\nwritten to {arguments.out}; use it with --method file --schedule {arguments.out}")
 
 
-def scene_images(arguments: argparse.Namespace, loaded: Any, progress: Any) -> list:
-    """Images (N, 3, H, W) in [0, 1] of every scene."""
+def rendered_scenes(arguments: argparse.Namespace) -> Any:
+    """The scenes that are rendered; ValueError for numbers that cannot be."""
     from ..evaluation.datasets.synthetic import Synthetic
+    from ..nodes.load_model import choose_device
+
+    size = (arguments.size, arguments.size)
+    device = choose_device(arguments.device)
+    return Synthetic(arguments.frames, arguments.scenes, size, device, first_seed=arguments.first_seed)
+
+
+def scene_images(arguments: argparse.Namespace, rendered: Any, loaded: Any, progress: Any) -> list:
+    """Images (N, 3, H, W) in [0, 1] of every scene."""
+    import sys
+
     from ..nodes.load_images import load_images
     from ..scene.pixels import to_pixels
 
-    if arguments.images is None:
-        options = {
-            "count": arguments.scenes,
-            "size": (arguments.size, arguments.size),
-            "first_seed": arguments.first_seed,
-        }
-        rendered = Synthetic(arguments.frames, device=next(loaded.model.parameters()).device, **options)
+    if rendered is not None:
         return [rendered.load(name).images for name in rendered.scenes()]
     limits = {"limit": arguments.frames, "selection": "even"}
-    views = (load_images(path, model=loaded, **limits, progress=progress) for path in arguments.images)
-    return [to_pixels(each.images) for each in views]
+    scenes = []
+    for path in arguments.images:
+        views = load_images(path, model=loaded, **limits, progress=progress)
+        for note in views.notes:
+            print(note, file=sys.stderr)
+        scenes.append(to_pixels(views.images))
+    return scenes

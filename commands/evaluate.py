@@ -7,7 +7,7 @@ scenes that failed are rows and are tried again.
   python . evaluate                                                   mini, dense, 64 rendered scenes of 8 and 24 frames
   python . evaluate --sparsity dense quality balanced fast paper-s25 paper-s50 paper-s75 --min-tokens 0 \\
       --frames 8 24 48 --scenes 32 --device cuda --precision float32 --workers 8 --keep poses --out OUT
-  python . evaluate --data 7scenes --root /data/7scenes --check       what is missing, and where to get it
+  python . evaluate --data 7scenes --check                            where to get it, licence; with --root what lacks
   python . evaluate --data 7scenes --root /data/7scenes --view sparse --model pi3 --sparsity dense balanced
 
 Exit codes: 0 done (also if scenes failed: they are in the report), 1 failed, 2 bad input, 130 stopped with Ctrl-C.
@@ -84,32 +84,51 @@ def run(arguments: argparse.Namespace) -> int | None:
         count=arguments.scenes,
         size=arguments.size,
         device=device,
+        described=arguments.check,
     )
     if arguments.first_vggt_poses:
         for benchmark in benchmarks:
             benchmark.rules = replace(benchmark.rules, relative_form="first_vggt")
     if arguments.check:
-        return check(benchmarks)
+        return check(benchmarks, arguments.root)
     absent = [line for benchmark in benchmarks for line in benchmark.missing()]
     if absent and len(absent) == sum(len(b.missing()) for b in benchmarks if not present(b)):
         raise FileNotFoundError(f"{absent[0]} Run with --check for all of it.")
     return evaluate(arguments, benchmarks, device)
 
 
-def check(benchmarks: list) -> int:
-    """What is missing of every benchmark; 2 if something is."""
-    complete = True
+def check(benchmarks: list, root: Path | None) -> int:
+    """Where to get every data set, and what of it is missing; 2 if something is."""
+    complete, told = True, None
     for benchmark in benchmarks:
-        card, lines = benchmark.card, benchmark.missing()
-        print(f"{benchmark.name}: {card.title}, {len(benchmark.scenes())} scenes")
-        print(f"  frames   {card.frames}\n  source   {card.source}\n  licence  {card.licence}")
-        for line in lines[:20]:
-            print(f"  missing  {line}")
-        if len(lines) > 20:
-            print(f"  missing  ... and {len(lines) - 20} more")
-        print("  complete" if not lines else f"  {len(lines)} things are missing")
+        if benchmark.card is not told:
+            told = benchmark.card
+            print_card(told)
+        lines = benchmark.missing()
+        print(f"{benchmark.name}: {len(benchmark.scenes())} scenes")
+        if root is None and lines:
+            print("  give the folder ROOT with --root to see what is missing")
+        else:
+            for line in lines[:20]:
+                print(f"  missing  {line}")
+            if len(lines) > 20:
+                print(f"  missing  ... and {len(lines) - 20} more")
+            print("  complete" if not lines else f"  {len(lines)} things are missing")
         complete &= not lines
     return 0 if complete else 2
+
+
+def print_card(card: Any) -> None:
+    """Title, frames, source and licence of a data set, as wide as the terminal."""
+    import shutil
+    import textwrap
+
+    wrap = textwrap.TextWrapper(min(120, shutil.get_terminal_size((120, 24)).columns), subsequent_indent=" " * 11)
+    wrap.break_long_words = wrap.break_on_hyphens = False
+    print(card.title)
+    for what in ("frames", "source", "licence"):
+        wrap.initial_indent = f"  {what:9}"
+        print(wrap.fill(getattr(card, what)))
 
 
 def present(benchmark: Any) -> bool:
@@ -123,7 +142,7 @@ def evaluate(arguments: argparse.Namespace, benchmarks: list, device: Any) -> No
     from ..evaluation.plots import evaluation_plots
     from ..evaluation.report import write_reports
     from ..evaluation.results import collect, difference_table, table, text_table, write_results
-    from ..evaluation.run import RunOptions, run_benchmark
+    from ..evaluation.run import RunOptions, chosen_scenes, run_benchmark
     from ..evaluation.spread import spread
     from ..evaluation.store import RunFolder
     from ..evaluation.style import require_matplotlib, write_plot
@@ -131,16 +150,18 @@ def evaluate(arguments: argparse.Namespace, benchmarks: list, device: Any) -> No
 
     if not arguments.no_plots:
         require_matplotlib()
+    out = arguments.out or Path("output") / "evaluation"
+    folder = RunFolder(out, arguments.predictions)
+    folder.refuse_foreign()
+    options = RunOptions(arguments.only, arguments.part, arguments.keep == "all", arguments.workers)
+    for benchmark in benchmarks:
+        chosen_scenes(benchmark, options)  # names that no scene has are an error before models are read
     methods = our_methods(arguments)
     methods += [PublicMethod(parse_public(text), device, arguments.precision) for text in arguments.public]
     methods += [load_plugin(text)() for text in arguments.plugin]
     if len({method.name for method in methods}) < len(methods):
         raise ValueError("Two methods have the same name; give each model and setting once.")
-    out = arguments.out or Path("output") / "evaluation"
-    folder = RunFolder(out, arguments.predictions)
     folder.begin(plan(benchmarks, methods))
-    only = arguments.only
-    options = RunOptions(only, arguments.part, arguments.keep == "all", arguments.workers)
     with ProgressBars() as progress:
         if arguments.ray:
             spread(own_command(arguments), arguments.parts, arguments.ray, float(device.type == "cuda"), progress)
@@ -188,18 +209,22 @@ def our_methods(arguments: argparse.Namespace) -> list:
     from ..nodes.load_model import load_model
     from ..nodes.sparsity import sparsity
 
+    settings = []  # first, because a wrong one should not wait for a model
+    for setting in arguments.sparsity:
+        is_file = setting.endswith(".json")
+        choice = {"method": "file", "schedule": setting} if is_file else {"method": setting}
+        settings.append(
+            (Path(setting).stem if is_file else setting, sparsity(**choice, min_tokens=arguments.min_tokens))
+        )
     methods = []
     for name in arguments.model:
         loaded = load_model(name, precision=arguments.precision, device=arguments.device, download=arguments.download)
         baseline = None
-        for setting in arguments.sparsity:
-            is_file = setting.endswith(".json")
-            label = Path(setting).stem if is_file else setting
-            choice = {"method": "file", "schedule": setting} if is_file else {"method": setting}
+        for label, config in settings:
             method = ManyViewMethod(
                 loaded,
                 label,
-                sparsity(**choice, min_tokens=arguments.min_tokens),
+                config,
                 backend=arguments.backend,
                 point_source=arguments.point_source,
                 baseline=baseline,
@@ -222,15 +247,19 @@ def conditions(arguments: argparse.Namespace, device: Any) -> dict[str, Any]:
     import datetime
     import importlib.util
     import platform
+    import shlex
 
     import numpy
     import torch
 
     from ..nodes.load_model import choose_dtype
+    from ..texts.version import commit, version
 
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
-        "command": "python . " + " ".join(arguments.argv),
+        "command": "python . " + shlex.join(arguments.argv),
+        "manyview": version(),
+        "commit": commit(),
         "device": gpu or f"CPU ({platform.processor() or platform.machine()})",
         "precision": str(choose_dtype(arguments.precision, device)).removeprefix("torch."),
         "torch": torch.__version__,

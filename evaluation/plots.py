@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..texts.cells import plot_text
 from .results import MAIN_METRICS
 from .style import MARKERS, PAGE_IN, Plot, colour, new_figure, style
 
@@ -60,7 +61,7 @@ def accuracy_against(benchmark: Mapping[str, Any], cost: str, metrics: Sequence[
                 color=colour(method["name"], number),
                 elinewidth=0.9,
                 capsize=2,
-                label=method["name"],
+                label=plot_text(method["name"]),
             )
         axis.set_title(f"{MAIN_METRICS[metric]} {UP if metric.startswith(LARGE_IS_GOOD) else DOWN}")
         axis.set_xlabel("pairs computed, %" if cost == "density" else "forward pass, ms")
@@ -95,7 +96,7 @@ def differences(benchmark: Mapping[str, Any], metrics: Sequence[str], conditions
                     [interval["low"], interval["high"]], [place, place], color=tint, lw=1.6, solid_capstyle="butt"
                 )
             axis.plot(interval["mean"], place, MARKERS[0], color=tint)
-        axis.set_yticks(range(len(methods)), [method["name"] for method in methods])
+        axis.set_yticks(range(len(methods)), [plot_text(method["name"]) for method in methods])
         axis.set_ylim(len(methods) - 0.5, -0.5)
         axis.set_title(MAIN_METRICS[metric])
         axis.margins(x=0.1)

@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from ..scene.export.atomic import new_file
+from ..texts.cells import markdown_code, markdown_text
 from .results import difference_table, table
 from .style import Plot
 
 PAGE_STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;margin:1rem 0;font-size:13px;font-variant-numeric:tabular-nums}"
-    "th,td{padding:.3rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
-    "th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid #222}"
+    "th,td{padding:.3rem .5rem;border-bottom:1px solid #ddd;text-align:right;vertical-align:bottom}"
+    "td{white-space:nowrap}thead th{border-bottom:2px solid #222}li,p{overflow-wrap:anywhere}"
+    "th:first-child,td:first-child{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:9rem;"
+    "position:sticky;left:0;background:#fff}"
+    ".two td:not(:first-child){white-space:normal}.two td span{white-space:nowrap}"
     ".wide{overflow-x:auto}figure{margin:1.5rem 0}figure img{max-width:100%}figcaption{font-size:13px;color:#555}"
 )
+SHOWN = ("command", "manyview", "commit", "device", "precision", "torch", "numpy", "python", "points_library", "date")
 NOTES = (
     "AUC is over pairs of frames, of the larger of rotation and translation-direction error, by the histogram "
     "definition of VGGT and Pi3. Density is the share of query-key pairs that global attention computed, measured. "
@@ -39,21 +44,23 @@ def markdown(results: Mapping[str, Any], plots: Sequence[Plot]) -> str:
     """Conditions, tables, failed scenes and figures."""
     parts = ["# Evaluation", conditions(results["run"]), NOTES]
     for benchmark in results["benchmarks"]:
-        parts += [f"## {benchmark['title']}: {benchmark['name']}", f"Frames: {benchmark['frames']}."]
+        title = markdown_text(f"{benchmark['title']}: {benchmark['name']}")
+        parts += [f"## {title}", f"Frames: {markdown_text(benchmark['frames'])}."]
         parts.append(markdown_table(*table(benchmark)))
         head, lines = difference_table(benchmark)
         if lines:
             parts.append("Difference to the baseline on the same scenes, with the 95 % bootstrap interval:")
             parts.append(markdown_table(head, lines))
-        parts += failures(benchmark)
-        parts += [f"![{p.caption}](plots/{p.name}.svg)\n\n*{p.caption}*" for p in belonging(plots, benchmark)]
+        parts += map(markdown_lines, failures(benchmark))
+        for plot in belonging(plots, benchmark):
+            caption = markdown_text(plot.caption)
+            parts.append(f"![{caption}](plots/{plot.name}.svg)\n\n*{caption}*")
     return "\n\n".join(parts) + "\n"
 
 
 def conditions(run: Mapping[str, Any]) -> str:
     """What was run on what, a line each."""
-    shown = ("command", "device", "precision", "torch", "numpy", "python", "manyview", "points_library", "date")
-    return "\n".join(f"- {name}: `{run[name]}`" for name in shown if run.get(name) is not None)
+    return "\n".join(f"- {name}: {markdown_code(run[name])}" for name in SHOWN if run.get(name) is not None)
 
 
 def failures(benchmark: Mapping[str, Any]) -> list[str]:
@@ -71,16 +78,23 @@ def belonging(plots: Sequence[Plot], benchmark: Mapping[str, Any]) -> list[Plot]
     return [plot for plot in plots if plot.name in names]
 
 
+def markdown_lines(text: str) -> str:
+    """A sentence, or the lines of a list."""
+    return "\n".join(
+        f"- {markdown_text(line[2:])}" if line.startswith("- ") else markdown_text(line) for line in text.split("\n")
+    )
+
+
 def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    head, *lines = ([markdown_text(cell) for cell in row] for row in (head, *lines))
     rows = [head, ["---", *["---:"] * (len(head) - 1)], *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def page(results: Mapping[str, Any], plots: Sequence[Plot], folder: Path) -> str:
     """The same as HTML, with the figures inside."""
-    run = "".join(
-        f"<li>{html.escape(line[2:].replace('`', ''))}</li>" for line in conditions(results["run"]).split("\n")
-    )
+    about = results["run"]
+    run = "".join(f"<li>{name}: {html.escape(about[name])}</li>" for name in SHOWN if about.get(name) is not None)
     body = [f"<h1>Evaluation</h1><ul>{run}</ul><p>{html.escape(NOTES)}</p>"]
     for benchmark in results["benchmarks"]:
         body.append(f"<h2>{html.escape(benchmark['title'])}: {html.escape(benchmark['name'])}</h2>")

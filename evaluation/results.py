@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..scene.array_archive import read_arrays
 from ..scene.export.atomic import new_file
+from ..texts.cells import csv_cell
 from .methods.method import Method
 from .scene import Benchmark
 from .statistics import PAIR_SHARES, metric_names, paired_difference, summarise
@@ -118,7 +120,8 @@ def csv_text(results: Mapping[str, Any]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head + metrics)
     for row in rows:
-        writer.writerow([row.get(name) for name in head] + [row.get("metrics", {}).get(name) for name in metrics])
+        cells = [csv_cell(row.get(name)) for name in head]
+        writer.writerow(cells + [row.get("metrics", {}).get(name) for name in metrics])
     return text.getvalue()
 
 
@@ -164,11 +167,23 @@ def shown_interval(name: str, interval: Mapping[str, Any] | None) -> str:
     return f"{sign}{mean}" if low is None else f"{sign}{mean} [{low}, {high}]"
 
 
-def text_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Columns for a terminal: the first to the left, numbers to the right."""
-    widths = [max(len(row[i]) for row in (head, *lines)) for i in range(len(head))]
-    shown = []
-    for row in (head, *lines):
-        first = row[0].ljust(widths[0])
-        shown.append("  ".join([first, *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]))
-    return "\n".join(shown)
+def text_table(head: Sequence[str], lines: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Columns for a terminal of `width` letters (None: this one): the first to the left, numbers to the right.
+
+    Columns that have no room go below, with the first column once more.
+    """
+    width = width or shutil.get_terminal_size((120, 24)).columns
+    rows = [head, *lines]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    parts: list[list[int]] = [[]]
+    for column in range(1, len(head)):
+        taken = widths[0] + sum(2 + widths[i] for i in (*parts[-1], column))
+        if parts[-1] and taken > width:
+            parts.append([])
+        parts[-1].append(column)
+    return "\n\n".join("\n".join(_text_line(row, part, widths) for row in rows) for part in parts)
+
+
+def _text_line(row: Sequence[str], columns: Sequence[int], widths: Sequence[int]) -> str:
+    cells = (row[column].rjust(widths[column]) for column in columns)
+    return "  ".join([row[0].ljust(widths[0]), *cells]).rstrip()

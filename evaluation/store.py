@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..scene.array_archive import DamagedFile, read_arrays
-from ..scene.export.atomic import new_file
+from ..scene.export.atomic import PARTIAL, new_file
+from ..scene.export.names import portable_part
 from ..texts.plain_json import parse_json
 from .scene import Prediction
 
@@ -32,15 +33,23 @@ class RunFolder:
     def begin(self, plan: dict[str, Any]) -> None:
         """Note what is asked for; a folder of the same plan is gone on with, of another one is FileExistsError."""
         path = self.folder / "plan.json"
+        self.refuse_foreign()
         if path.exists():
             if read_json(path) != json.loads(json.dumps(plan)):
                 raise FileExistsError(
                     f"{self.folder} holds a run with other options; choose another --out, or the same options to go on."
                 )
             return
-        if self.folder.exists() and any(self.folder.iterdir()):
-            raise FileExistsError(f"{self.folder} is not empty and holds no run; choose another folder for --out.")
         write_json(path, plan)
+
+    def refuse_foreign(self) -> None:
+        """FileExistsError for a file, and for a folder that holds something but no run."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise FileExistsError(f"{self.folder} is a file; choose a folder for --out.")
+        if not self.folder.exists() or (self.folder / "plan.json").exists():
+            return
+        if any(not PARTIAL.fullmatch(path.name) for path in self.folder.iterdir()):  # a killed run may leave some
+            raise FileExistsError(f"{self.folder} is not empty and holds no run; choose another folder for --out.")
 
     def input_path(self, benchmark: str, scene: str) -> Path:
         return self.folder / "inputs" / benchmark / f"{plain(scene)}.json"
@@ -68,7 +77,7 @@ class RunFolder:
 
 def plain(name: str) -> str:
     """A name as one part of a path."""
-    return name.replace("/", "~")
+    return portable_part(name.replace("/", "~"))
 
 
 def write_json(path: Path, content: Any) -> None:

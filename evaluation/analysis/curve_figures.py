@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...texts.cells import plot_text
 from ..results import MAIN_METRICS
 from ..style import COLUMN_IN, MARKERS, PAGE_IN, Plot, colour, new_figure, style
 from .dropping import PLACES
@@ -50,7 +51,7 @@ def curve_figure(curves: Sequence[Curve], dense: str, found: Summaries, name: st
                     [point[metric] for point in points],
                     MARKERS[number % len(MARKERS)] + "-",
                     color=colour(CURVE_COLOURS.get(curve.name, curve.name), number),
-                    label=curve.name,
+                    label=plot_text(curve.name),
                 )
             axis.set(title=MAIN_METRICS[metric], xlabel="pairs computed, %", xlim=(0, 103))
             axis.set_ylim(bottom=0)
@@ -104,12 +105,16 @@ def time_figure(passes: Mapping[str, Sequence[PassTime]], conditions: str) -> Pl
             colors=[colour(tints.get(p, p)) for p in PARTS],
             lw=0,
         )
-        axes[0].set(title=f"shares, {next(iter(passes))}", xlabel="frames", ylim=(0, 1), xlim=(frames[0], frames[-1]))
+        axes[0].set(
+            title=plot_text(f"shares, {next(iter(passes))}"), xlabel="frames", ylim=(0, 1), xlim=(frames[0], frames[-1])
+        )
         axes[0].legend(loc="lower right", fontsize=6, frameon=True, framealpha=0.85)
         for number, (setting, found) in enumerate(passes.items()):
             tint = colour(setting, number)
             x = [one.frames for one in found]
-            axes[1].plot(x, [one.seconds["total"] for one in found], MARKERS[number] + "-", color=tint, label=setting)
+            axes[1].plot(
+                x, [one.seconds["total"] for one in found], MARKERS[number] + "-", color=tint, label=plot_text(setting)
+            )
             global_seconds = [one.seconds["global"] for one in found]
             axes[1].plot(x, global_seconds, MARKERS[number] + ":", color=tint, mfc="none", lw=1)
             if has_memory:
@@ -139,7 +144,7 @@ def density_by_layer_figure(rows: Mapping[str, Sequence[float]], conditions: str
                 [100 * value for value in values],
                 MARKERS[number % len(MARKERS)] + "-",
                 color=colour(name, number),
-                label=name,
+                label=plot_text(name),
             )
         axis.set(xlabel="global layer", ylabel="pairs computed, %", ylim=(0, 104))
         axis.legend()

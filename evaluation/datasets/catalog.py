@@ -42,16 +42,25 @@ def open_benchmarks(
     count: int | None = None,
     size: int | None = None,
     device: torch.device | str = "cpu",
+    described: bool = False,
 ) -> list[Benchmark]:
-    """The benchmarks of the named data sets. With several, each lies in the folder of its name below `root`."""
+    """The benchmarks of the named data sets. With several, each lies in the folder of its name below `root`.
+
+    described: they are not read, only their names, scenes and cards, so `root` may be None.
+    """
     unknown = [name for name in names if name not in DATASETS]
     if unknown:
         raise ValueError(f"Unknown data set {unknown[0]!r}; choose from {', '.join(DATASETS)}.")
     opened = []
     for name in names:
         folder = root / name if root is not None and len(names) > 1 else root
+        if folder is None and described:
+            folder = Path("ROOT")
         if folder is None and name != "synthetic":
-            raise ValueError(f"Say with --root where the data set {name} lies; --check tells what it needs.")
+            raise ValueError(
+                f"Say with --root where the data set {name} lies; `python . evaluate --data {name} --check` tells "
+                "where to get it, under which licence, and how it must lie on disk."
+            )
         opened += DATASETS[name](Choice(folder, frames, views, count, size, device))
     return opened
 

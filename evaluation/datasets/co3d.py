@@ -18,7 +18,7 @@ from .files import absent_line, first_absent, frame_list, pose_images, vggt_imag
 CARD = Card(
     name="co3d",
     title="CO3Dv2",
-    source="github.com/facebookresearch/co3d: ROOT/<category>/<sequence>/images, and of each category either "
+    source="https://github.com/facebookresearch/co3d: ROOT/<category>/<sequence>/images, and of each category either "
     "frame_annotations.jgz, sequence_annotations.jgz and set_lists/set_lists_fewview_dev.json as released, or "
     "<category>_test.jgz prepared as for PoseDiffusion, in ROOT or ROOT/annotations",
     licence="CC BY-NC 4.0",

@@ -15,8 +15,9 @@ from .files import absent_line, first_absent, frame_list, nearest, point_scene, 
 CARD = Card(
     name="dtu",
     title="DTU",
-    source="the archive dtu_test of Spann3R (github.com/HengyiWang/spann3r): ROOT/scanN/images, depths, cams and "
-    "binary_masks; for the view official also ROOT/ObsMask and ROOT/Points/stl (roboimagedata.compute.dtu.dk)",
+    source="the archive dtu_test of Spann3R (https://github.com/HengyiWang/spann3r): ROOT/scanN/images, depths, "
+    "cams and binary_masks; for the view official also ROOT/ObsMask and ROOT/Points/stl "
+    "(https://roboimagedata.compute.dtu.dk)",
     licence="DTU MVS: free for research, as its authors say",
     frames="22 scans, every 5th of 49 views (frames/dtu.json)",
 )

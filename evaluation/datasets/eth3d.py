@@ -13,8 +13,8 @@ from .files import absent_line, first_absent, frame_list, point_scene, point_vie
 CARD = Card(
     name="eth3d",
     title="ETH3D",
-    source="eth3d.net, high-res multi-view, training: dslr_jpg and dslr_depth, unpacked so that ROOT/<scene>/ holds "
-    "images/dslr_images, dslr_calibration_jpg and ground_truth_depth/dslr_images",
+    source="https://www.eth3d.net/datasets, high-res multi-view, training: dslr_jpg and dslr_depth, unpacked so "
+    "that ROOT/<scene>/ holds images/dslr_images, dslr_calibration_jpg and ground_truth_depth/dslr_images",
     licence="CC BY-NC-SA 4.0",
     frames="every 5th image in the order of names, 97 in 13 scenes (frames/eth3d.json)",
 )

@@ -15,8 +15,9 @@ from .seven_scenes import metres, read_depth
 CARD = Card(
     name="nrgbd",
     title="Neural RGB-D",
-    source="github.com/dazinovic/neural-rgbd-surface-reconstruction, synthetic data: ROOT/<scene>/images/img0.png ..., "
-    "depth/depth0.png ... (the clean depth, not depth_filtered or depth_with_noise) and poses.txt",
+    source="https://github.com/dazinovic/neural-rgbd-surface-reconstruction, synthetic data: "
+    "ROOT/<scene>/images/img0.png ..., depth/depth0.png ... (the clean depth, not depth_filtered or "
+    "depth_with_noise) and poses.txt",
     licence="as its authors say; the scenes are Blender models under several CC licences",
     frames="9 scenes, stride 500 (sparse) or 100 (dense) (frames/nrgbd.json)",
 )

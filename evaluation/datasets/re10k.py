@@ -15,9 +15,9 @@ from .files import absent_line, first_absent, frame_list, pose_images
 CARD = Card(
     name="re10k",
     title="RealEstate10K",
-    source="camera files from google.github.io/realestate10k, frames cut from the videos they name: ROOT/<sequence>/"
-    "images/0000.png ... and annotations.json (filepath, intrinsics 3x3 in pixels, extrinsics 4x4 world to camera), "
-    "or ROOT/<sequence>.txt as released beside ROOT/<sequence>/images",
+    source="camera files from https://google.github.io/realestate10k, frames cut from the videos they name: "
+    "ROOT/<sequence>/images/0000.png ... and annotations.json (filepath, intrinsics 3x3 in pixels, "
+    "extrinsics 4x4 world to camera), or ROOT/<sequence>.txt as released beside ROOT/<sequence>/images",
     licence="camera files CC BY 4.0; the videos belong to their owners",
     frames="10 of each of 1719 sequences, seed 42, fed in the order drawn (frames/re10k.json)",
 )

@@ -14,7 +14,7 @@ from .dtu import read_ply_points
 from .files import absent_line, first_absent, frame_list, pose_images, read_matrix, vggt_images
 
 SOURCE = (
-    "www.scan-net.org (ask for access), .sens files unpacked with its reader: ROOT/<scene>/color/<id>.jpg and "
+    "http://www.scan-net.org (ask for access), .sens files unpacked with its reader: ROOT/<scene>/color/<id>.jpg and "
     "pose/<id>.txt (4x4 camera to world)"
 )
 LICENCE = "ScanNet Terms of Use, non-commercial"

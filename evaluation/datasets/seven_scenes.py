@@ -14,8 +14,9 @@ from .files import absent_line, first_absent, frame_list, point_scene, point_vie
 CARD = Card(
     name="7scenes",
     title="7-Scenes",
-    source="microsoft.com/research, RGB-D Dataset 7-Scenes: ROOT/<scene>/seq-XX/frame-000000.color.png, .pose.txt and "
-    ".depth.png as released (or .depth.proj.png, already moved into the colour camera)",
+    source="https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes: "
+    "ROOT/<scene>/seq-XX/frame-000000.color.png, .pose.txt and .depth.png as released (or "
+    ".depth.proj.png, already moved into the colour camera)",
     licence="Microsoft Research licence, non-commercial",
     frames="18 test sequences, stride 200 (sparse) or 40 (dense) (frames/7scenes.json)",
 )

@@ -15,6 +15,7 @@ from ..scene import Card, EvaluationScene, ScoringRules, Truth
 from ..synthetic import FIRST_SEED
 
 PIXELS_AT_ONCE = 2**22
+MULTIPLE = 14  # of the sides of images: the patches of the models
 CARD = Card(
     name="synthetic",
     title="ManyView synthetic scenes",
@@ -40,6 +41,8 @@ class Synthetic:
     ) -> None:
         if min(frames, count, *size) < 1:
             raise ValueError(f"Frames, scenes and size must be at least 1, got {frames}, {count} and {size}.")
+        if any(side % MULTIPLE for side in size):
+            raise ValueError(f"The side of images must be a multiple of {MULTIPLE}, such as 224; got {size[0]}.")
         self.name = f"synthetic-{frames}"
         self.frames = frames
         self.count = count

@@ -14,7 +14,8 @@ from .files import absent_line, first_absent, frame_list, pose_images
 CARD = Card(
     name="tanks",
     title="Tanks & Temples",
-    source="images from tanksandtemples.org in ROOT/<split>/<Scene>/*.jpg; COLMAP models (ACE0's colmap_raw.tar.gz) in "
+    source="images from https://www.tanksandtemples.org/download in ROOT/<split>/<Scene>/*.jpg; COLMAP models (ACE0's "
+    "https://storage.googleapis.com/niantic-lon-static/research/acezero/colmap_raw.tar.gz) in "
     "ROOT/colmap_raw/<split>__<Scene>/0",
     licence="CC BY 4.0 (images); COLMAP models as their authors say",
     frames="evenly spaced over the registered images in the order of names: round(linspace(0, n - 1, k)); scenes with "

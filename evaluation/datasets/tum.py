@@ -14,8 +14,8 @@ from .files import absent_line, first_absent, frame_list, pose_images
 CARD = Card(
     name="tum",
     title="TUM RGB-D, dynamic",
-    source="cvg.cit.tum.de/data/datasets/rgbd-dataset, freiburg3 sitting and walking: ROOT/<sequence>/rgb.txt, rgb/, "
-    "groundtruth.txt",
+    source="https://cvg.cit.tum.de/data/datasets/rgbd-dataset, freiburg3 sitting and walking: "
+    "ROOT/<sequence>/rgb.txt, rgb/, groundtruth.txt",
     licence="CC BY 4.0",
     frames="RGB and poses within 0.02 s, best first, every 3rd match, the first 90 (frames/tum.json)",
 )

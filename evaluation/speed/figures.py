@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...texts.cells import plot_text
 from ..style import MARKERS, Plot, colour, new_figure, style
 
 Rows = Sequence[Mapping[str, Any]]
@@ -33,7 +34,7 @@ def kernel_figure(rows: Rows, conditions: str) -> Plot:
             color=colour(("dense", "balanced", "paper-s50")[number % 3]),
             label=f"{100 * keep:g} % of the blocks",
         )
-    axes.set_yticks([place + 0.4 - height / 2 for place in range(len(labels))], labels)
+    axes.set_yticks([place + 0.4 - height / 2 for place in range(len(labels))], [plot_text(label) for label in labels])
     axes.invert_yaxis()
     axes.set_xlabel("kept operations over time, TFLOP/s")
     axes.grid(axis="y", visible=False)
@@ -50,10 +51,10 @@ def selection_figure(rows: Rows, conditions: str) -> Plot:
         own = [row for row in rows if row["setting"] == name]
         frames = [row["frames"] for row in own]
         look = {"marker": MARKERS[number % len(MARKERS)], "color": colour(name, number)}
-        left.plot(frames, [row["choice_ms"] for row in own], label=f"{name}: choice", **look)
-        left.plot(frames, [row["whole_ms"] for row in own], "--", label=f"{name}: whole operation", **look)
+        left.plot(frames, [row["choice_ms"] for row in own], label=plot_text(f"{name}: choice"), **look)
+        left.plot(frames, [row["whole_ms"] for row in own], "--", label=plot_text(f"{name}: whole operation"), **look)
         if all(row["choice_memory_bytes"] for row in own):
-            right.plot(frames, [row["choice_memory_bytes"] / 2**20 for row in own], label=name, **look)
+            right.plot(frames, [row["choice_memory_bytes"] / 2**20 for row in own], label=plot_text(name), **look)
     for axes, label in ((left, "milliseconds a layer"), (right, "memory of the choice, MiB")):
         axes.set(xscale="log", yscale="log", xlabel="frames", ylabel=label)
         if axes.lines:

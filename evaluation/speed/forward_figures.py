@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...texts.cells import plot_text
 from ..style import MARKERS, NAMED, OTHERS, OURS, PAGE_IN, PAPER, Plot, new_figure, style
 
 Rows = Sequence[Mapping[str, Any]]
@@ -103,7 +104,7 @@ def draw(axis: Any, rows: Rows, field: str, unit: float, label: str, look: Mappi
         return
     steepness = slope(known)
     told = label if steepness is None else f"{label} [{steepness:.2f}]"
-    axis.plot(*zip(*known, strict=True), label=told, **look)
+    axis.plot(*zip(*known, strict=True), label=plot_text(told), **look)
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float | None:
@@ -128,7 +129,7 @@ def parts_figure(rows: Rows, name: str, conditions: str) -> Plot:
     figure, axes = new_figure(PAGE_IN, 0.8 + 1.9 * lines, lines, columns, squeeze=False)
     for axis, method in zip(axes.flat, names, strict=False):
         stack(axis, [row for row in rows if row["method"] == method], shown)
-        axis.set_title(method)
+        axis.set_title(plot_text(method))
     for axis in list(axes.flat)[len(names) :]:
         axis.remove()
     handles, labels = axes[0][0].get_legend_handles_labels()

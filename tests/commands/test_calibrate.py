@@ -32,11 +32,15 @@ def test_writes_a_schedule_that_can_be_used(
         (["--keep", "1.5"], "between 0 and 1"),
         (["--base", "paper-s50"], "take quality, balanced, fast or long"),
         (["--scenes", "0"], "at least 1"),
+        (["--size", "100"], "must be a multiple of 14"),
+        (["--images", "gone/"], "does not exist"),
     ],
 )
 def test_wrong_input(
-    words: list[str], message: str, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = str(tmp_path / "out.json")
-    assert commands.main(["calibrate", "--model", str(tiny_model), "--frames", "2", "--out", out, *words]) == 2
+    from manyview.nodes import load_model
+
+    monkeypatch.setattr(load_model, "load_model", lambda *_, **__: pytest.fail("the model was read"))
+    assert commands.main(["calibrate", "--frames", "2", "--out", str(tmp_path / "out.json"), *words]) == 2
     assert message in capsys.readouterr().err

@@ -81,3 +81,46 @@ def test_a_method_of_ones_own(tiny_model: Path, tmp_path: Path, capsys: pytest.C
     for text, message in (("mine.py", "file.py:ClassName"), (f"{tmp_path / 'mine.py'}:Other", "has no class Other")):
         assert commands.main([*words, "--plugin", text]) == commands.BAD_INPUT
         assert message in capsys.readouterr().err
+
+
+def test_check_says_where_to_get_a_data_set_without_having_it(capsys: pytest.CaptureFixture) -> None:
+    from manyview.evaluation.datasets.catalog import DATASETS
+
+    for name in DATASETS:
+        code = commands.main(["evaluate", "--data", name, "--check"])
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "source" in shown and "licence" in shown
+        assert code == (0 if "complete" in shown else commands.BAD_INPUT)
+        if name not in ("synthetic", "folder"):
+            assert "http" in shown and "ROOT" in shown
+    assert commands.main(["evaluate", "--data", "7scenes"]) == commands.BAD_INPUT
+    assert "--data 7scenes --check` tells where to get it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--only", "99"], "has no scene '99'"),
+        (["--sparsity", "dense", "nonsense"], "nonsense"),
+        (["--sparsity", "gone.json"], "gone.json"),
+        (["--size", "57"], "must be a multiple of 14"),
+    ],
+)
+def test_options_are_checked_before_a_model_is_read(tmp_path, capsys, monkeypatch, words, message) -> None:
+    from manyview.nodes import load_model
+
+    monkeypatch.setattr(load_model, "load_model", lambda *_, **__: pytest.fail("the model was read"))
+    assert commands.main([*QUICK, "--out", str(tmp_path / "run"), "--no-plots", *words]) == commands.BAD_INPUT
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_results_say_which_version_made_them(tiny_model: Path, tmp_path: Path) -> None:
+    from manyview.texts.version import commit, version
+
+    words = [*QUICK, "--model", str(tiny_model), "--no-plots", "--out", str(tmp_path / "run")]
+    assert commands.main(words) == 0
+    run = json.loads((tmp_path / "run" / "results.json").read_text())["run"]
+    assert run["manyview"] == version()
+    assert (run["commit"] or "").split(" ")[0] == (commit() or "").split(" ")[0]
+    assert f"manyview: `{version()}`" in (tmp_path / "run" / "report.md").read_text()

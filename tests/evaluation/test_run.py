@@ -1,6 +1,8 @@
 """The protocol: same bytes for all methods, failed scenes as rows, stopping and going on, parts, reports."""
 
+import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -236,3 +238,62 @@ def test_predictions_survive_the_disk(tmp_path: Path) -> None:
     for name in ("world_to_camera", "intrinsics", "depth", "density"):
         np.testing.assert_array_equal(getattr(back, name), getattr(prediction, name))
     assert back.points is None and back.notes == {"attention": "dense"} and back.seconds == 0.5
+
+
+HOSTILE = '=HYPERLINK("x") | <img src=x onerror=alert(1)> $\\frac{ $ _x'
+
+
+def test_names_of_all_kinds_stay_names_in_tables_pages_and_figures(tmp_path: Path) -> None:
+    toy = ToyBenchmark(broken="room/1")
+    methods = [ToyMethod(toy), ToyMethod(toy, HOSTILE, 0.2), ToyMethod(toy, "_under", 0.1)]
+    folder = RunFolder(tmp_path / "run")
+    folder.begin({"a": 1})
+    run_benchmark(toy, methods, folder)
+    results = finished(folder, toy, methods)
+    results["run"]["command"] = "python . evaluate `<b>`"
+    write_results(results, folder.folder)
+    plots = evaluation_plots(results)
+    for plot in plots:
+        write_plot(plot, folder.folder / "plots")
+    write_reports(results, plots, folder.folder)
+    with (folder.folder / "results.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert {row[3] for row in rows[1:]} == {"exact", f"'{HOSTILE}", "_under"}
+    for name in ("report.md", "report.html"):
+        text = (folder.folder / name).read_text(encoding="utf-8")
+        assert "<img src=x" not in text and "&lt;img src=x" in text
+    table_lines = [line for line in (folder.folder / "report.md").read_text().splitlines() if "onerror" in line]
+    assert all(re.sub(r"\\.", "", line).count("|") == 2 + table_columns(results) for line in table_lines[:1])
+    svg = (folder.folder / "plots" / "toy-density.svg").read_text(encoding="utf-8")
+    assert "frac{" in svg and "_under" in svg
+
+
+def table_columns(results: dict) -> int:
+    return len(table(results["benchmarks"][0])[0]) - 1
+
+
+def test_tables_fit_the_terminal() -> None:
+    head = ["method", *(f"metric {number}" for number in range(12))]
+    lines = [["a model of some name", *(f"{number / 7:.4f}" for number in range(12))]]
+    text = text_table(head, lines, width=60)
+    assert max(map(len, text.splitlines())) <= 60
+    for cell in (*head[1:], *lines[0][1:]):
+        assert cell in text
+    assert text.count("a model of some name") == len(text.split("\n\n")) > 1
+    assert "\n\n" not in text_table(head, lines, width=300)
+
+
+def test_what_a_killed_run_leaves_does_not_stop_the_next(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.folder.mkdir()
+    (folder.folder / ".plan.json.0123abcd.partial").write_text("{")
+    folder.begin({"a": 1})
+    folder.begin({"a": 1})
+    with pytest.raises(FileExistsError, match="other options"):
+        folder.begin({"a": 2})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(FileExistsError, match="holds no run"):
+        RunFolder(tmp_path / "mine").begin({"a": 1})
+    with pytest.raises(FileExistsError, match="is a file"):
+        RunFolder(tmp_path / "mine" / "thesis.txt").begin({"a": 1})
