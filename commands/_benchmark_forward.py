@@ -215,18 +215,15 @@ class ForwardBenchmark:
         )
 
     def _outputs(self) -> tuple[str, ...]:
-        model, asked = self.loaded.model, self.arguments.outputs
-        if self.loaded.family == "pi3":
-            if asked:
-                raise ValueError("pi3 has no --outputs to choose from: all its heads run; leave that out.")
-            if self.arguments.maps_on_cpu:
-                raise ValueError("--maps-on-cpu is for VGGT: pi3's heads read the last layer alone; leave that out.")
-            return ("camera", "points", "confidence")
-        heads = {"camera": model.camera_head, "depth": model.depth_head, "points": model.point_head}
-        there = tuple(name for name, head in heads.items() if head is not None)
+        network, asked = self.loaded.network, self.arguments.outputs
+        name, there = self.arguments.model, network.outputs
+        if asked and not network.can_choose_outputs:
+            raise ValueError(f"{name} has no --outputs to choose from: all its heads run; leave that out.")
+        if self.arguments.maps_on_cpu and not network.keeps_maps:
+            raise ValueError(f"--maps-on-cpu does nothing for {name}: its heads read one layer; leave that out.")
         if lacking := sorted(set(asked or ()) - set(there)):
-            raise ValueError(f"{self.arguments.model} has no head for {', '.join(lacking)}; it has {', '.join(there)}.")
-        return tuple(name for name in there if name in asked) if asked else there
+            raise ValueError(f"{name} has no head for {', '.join(lacking)}; it has {', '.join(there)}.")
+        return tuple(each for each in there if each in asked) if asked else there
 
     def _check_sizes(self) -> None:
         patch = self.loaded.network.patch_size
@@ -240,7 +237,7 @@ class ForwardBenchmark:
                 raise ValueError(f"Peers take the weights of --model; leave out {peer.weights}.")
             if not peer.folder.is_dir():
                 raise FileNotFoundError(f"{peer.folder} is not there; give the folder of the checkout.")
-            if peer.kind.endswith("pi3") != (self.loaded.family == "pi3"):
+            if peer.family != self.loaded.family:
                 raise ValueError(
                     f"The peer {peer.kind} is another network than {self.arguments.model}; choose one --model."
                 )

@@ -163,7 +163,7 @@ def model_text(name: str, folder: Path) -> str:
     known = CHECKPOINTS.get(name)
     if known is None:
         return "A file of yours; its licence is its owner's."
-    size = known.size_bytes or 4 * known.parameters
+    size = known.download_bytes
     size = f"{size / 1e9:.1f} GB" if size > 1e9 else f"{size / 1e6:.0f} MB"
     use = "commercial use allowed" if known.commercial_use else "<b>non-commercial use only</b>"
     here = "on this computer" if is_here(name, folder) else "<b>not on this computer yet</b>"

@@ -15,13 +15,14 @@ class Checkpoint:
     """One published file of weights. `sha256` and `revision` are None where the publisher's file is not known to us."""
 
     name: str
-    family: str  # "vggt" or "pi3"
+    family: str  # a name in families.py
     repo: str | None  # on Hugging Face; None for a file that lies in this folder
     filename: str
     licence: str
     commercial_use: bool
     size_bytes: int | None
-    parameters: int | None
+    parameters: int
+    good_for: str  # what to choose it for, a few words
     revision: str | None = None
     sha256: str | None = None
     gated: bool = False
@@ -35,9 +36,21 @@ class Checkpoint:
         return f"{endpoint}/{self.repo}/resolve/{self.revision or 'main'}/{self.filename}"
 
     @property
+    def download_bytes(self) -> int:
+        """Size of the file; where the publisher's is not known to us, that of its parameters in float32."""
+        return self.size_bytes or 4 * self.parameters
+
+    @property
+    def use(self) -> str:
+        """Whether the licence allows commercial use, in words."""
+        if not self.commercial_use:
+            return "non-commercial use only"
+        return "commercial use after its owner agrees" if self.gated else "commercial use allowed"
+
+    @property
     def notice(self) -> str:
         """One sentence on what the licence allows."""
-        use = "commercial use allowed" if self.commercial_use else "NON-COMMERCIAL use only"
+        use = self.use.replace("non-commercial", "NON-COMMERCIAL")
         return f"The weights {self.name!r} are under {self.licence} ({use})."
 
 
@@ -53,6 +66,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             commercial_use=True,
             size_bytes=61_570_240,
             parameters=30_761_156,
+            good_for="trying things out without a download; rough on real photos",
             sha256="87c5d9ab786166e176a30d28ca5a55bf145735345a68bad06f436ed1059054b2",
         ),
         Checkpoint(
@@ -64,6 +78,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             commercial_use=False,
             size_bytes=5_026_367_224,
             parameters=1_256_537_516,
+            good_for="accurate cameras and depth; a card of 8 GB or more",
             revision="860abec7937da0a4c03c41d3c269c366e82abdf9",
             sha256="f164acf60724910d8fe1578bb499d800850c7bb0948db7555c413f9fbe60467e",
         ),
@@ -76,6 +91,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             commercial_use=True,
             size_bytes=None,
             parameters=1_256_537_516,
+            good_for="VGGT where the result is sold",
             gated=True,
         ),
         Checkpoint(
@@ -87,8 +103,42 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             commercial_use=False,
             size_bytes=3_834_909_248,
             parameters=958_696_732,
+            good_for="photos in no order; a card of 8 GB or more",
             revision="ae722e7039287d0c8fde9f11f197f804f44b510c",
             sha256="33580e4702ac671558aedeab1148fd08118f7ce45bdbeb99f3e3cf340062875d",
+        ),
+        Checkpoint(
+            name="da3-small",
+            family="da3",
+            repo="depth-anything/DA3-SMALL",
+            filename="model.safetensors",
+            licence="Apache-2.0",
+            commercial_use=True,
+            size_bytes=None,
+            parameters=34_299_463,
+            good_for="real photos on a CPU or a small card",
+        ),
+        Checkpoint(
+            name="da3-base",
+            family="da3",
+            repo="depth-anything/DA3-BASE",
+            filename="model.safetensors",
+            licence="Apache-2.0",
+            commercial_use=True,
+            size_bytes=None,
+            parameters=135_366_599,
+            good_for="a first real result: real photos, free to use, on nearly any machine",
+        ),
+        Checkpoint(
+            name="da3-large",
+            family="da3",
+            repo="depth-anything/DA3-LARGE-1.1",
+            filename="model.safetensors",
+            licence="CC BY-NC 4.0",
+            commercial_use=False,
+            size_bytes=None,
+            parameters=410_941_767,
+            good_for="finer results than da3-base; a card of 6 GB or more",
         ),
     )
 }
@@ -135,7 +185,7 @@ def missing_message(checkpoint: Checkpoint, folder: str | os.PathLike | None, re
             "package; clone or install it again."
         )
     target = named_path(folder) if folder is not None else default_folder()
-    size = f" ({checkpoint.size_bytes / 1e9:.2f} GB)" if checkpoint.size_bytes else ""
+    size = f" ({checkpoint.download_bytes / 1e9:.2f} GB)"
     return (
         f"The weights {checkpoint.name!r} cannot be used: {reason}. "
         f"To get them by hand, download {checkpoint.url}{size} and put it, named {Path(checkpoint.filename).name}, "

@@ -6,6 +6,8 @@ defaults (tests/nodes/test_parameters.py compares them).
 
 from dataclasses import dataclass
 
+from ..models.catalog import CHECKPOINTS
+
 Value = bool | int | float | str | None
 
 
@@ -38,7 +40,7 @@ SPARSITY_CHOICES = (
     "custom",
     "file",
 )
-MODEL_CHOICES = ("mini", "vggt-1b", "vggt-1b-commercial", "pi3")
+MODEL_CHOICES = tuple(CHECKPOINTS)
 EXPORT_FORMATS = {
     "ply": "the point cloud as PLY",
     "glb": "the point cloud and the cameras as GLB",
@@ -148,7 +150,8 @@ RECONSTRUCT = (
         "point_source",
         "choice",
         "auto",
-        "Where 3D points come from: depth and camera, or the model's point map. auto: depth for VGGT, points for pi3.",
+        "Where 3D points come from: depth and camera, or the model's point map. auto: what the model is best at, "
+        "points for pi3 and depth for the others.",
         choices=("auto", "depth", "points"),
     ),
     Parameter(

@@ -24,7 +24,7 @@ MEANING = {
     "a guess": "the model does not recognise the scene; shapes and cameras are probably wrong",
     "not rated": "no scale of confidence was measured for this model; compare the result with the photos",
 }
-BETTER = "photos that overlap more, more of them, or a larger model such as vggt-1b or pi3"
+BETTER = "photos that overlap more, more of them, or a larger model such as da3-base or vggt-1b"
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,16 @@ import torch
 from torch import Tensor
 
 from ...models.checkpoints import LoadedModel, load_model
-from ...models.families import Config
-from ...models.pi3 import PI3, Pi3, Pi3Config
-from ...models.vggt import VGGT, VGGT_1B
+from ...models.da3 import SIZES
+from ...models.families import FAMILIES, Config
+from ...models.pi3 import PI3
+from ...models.vggt import VGGT_1B
 
-CONFIGS: dict[str, Config] = {"random-vggt-1b": VGGT_1B, "random-pi3": PI3}
+CONFIGS: dict[str, Config] = {
+    "random-vggt-1b": VGGT_1B,
+    "random-pi3": PI3,
+    **{f"random-da3-{size}": config for size, config in SIZES.items()},
+}
 
 
 def random_model(name: str, dtype: torch.dtype, device: torch.device) -> LoadedModel:
@@ -27,9 +32,9 @@ def random_weights_model(config: Config, dtype: torch.dtype, device: torch.devic
 
 def random_arrays(config: Config, device: torch.device) -> Iterator[tuple[str, Tensor]]:
     """Names and float32 weights, one after the other, the same whenever they are asked for on one kind of device."""
-    kind = Pi3 if isinstance(config, Pi3Config) else VGGT
+    family = next(family for family in FAMILIES if isinstance(config, family.config_type))
     with torch.device("meta"):
-        shapes = {key: tensor.shape for key, tensor in kind(config).state_dict().items()}
+        shapes = {key: tensor.shape for key, tensor in family.model(config).state_dict().items()}
     return drawn(shapes, device)
 
 

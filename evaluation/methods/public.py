@@ -42,6 +42,11 @@ class PublicChoice:
     weights: Path | None = None
     options: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def family(self) -> str:
+        """The family of networks in models/families.py that this code runs."""
+        return "pi3" if self.kind.endswith("pi3") else "vggt"
+
 
 def parse_public(text: str) -> PublicChoice:
     """ "sparse-vggt=FOLDER,WEIGHTS,sparse_ratio=0.5,cdf_threshold=0.9" -> the choice; WEIGHTS may be left out."""
@@ -126,7 +131,7 @@ class PublicMethod:
     def _build(self) -> nn.Module:
         choice = self.choice
         folders = [choice.folder]
-        family = "pi3" if choice.kind.endswith("pi3") else "vggt"
+        family = choice.family
         if choice.kind.startswith("sparse"):
             base = choice.options.get("base", str(choice.folder / "external" / ("Pi3" if family == "pi3" else "vggt")))
             folders = [choice.folder / "src", Path(base)]
@@ -159,7 +164,7 @@ class PublicMethod:
 
     def _leave_out(self, model: nn.Module) -> None:
         """Heads that were not asked for; the public forward passes them over."""
-        if self.outputs is None or self.choice.kind.endswith("pi3"):
+        if self.outputs is None or self.choice.family == "pi3":
             return
         for output, name in HEADS.items():
             if output not in self.outputs and hasattr(model, name):

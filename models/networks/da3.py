@@ -37,6 +37,10 @@ class DepthAnything3Network(DenseHeadNetwork):
     def global_layers(self) -> int:
         return len(self.model.config.global_blocks)
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("camera", "depth")
+
     def options(
         self,
         *,

@@ -37,10 +37,12 @@ class Network(ABC):
 
     Class attributes: `point_sources`, where world points can come from, the default first ("depth": depth and cameras,
     "points": a point head). `pixel_center`: the coordinate that its intrinsics give to the first pixel's centre.
+    `keeps_maps`: its heads read maps of several layers, which have to wait for them (`maps` of the forward says where).
     """
 
     point_sources: ClassVar[tuple[str, ...]] = ("depth",)
     pixel_center: ClassVar[float] = 0.0
+    keeps_maps: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -97,6 +99,16 @@ class Network(ABC):
 
     # --- one run ---
 
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what comes out of this model."""
+
+    @property
+    def can_choose_outputs(self) -> bool:
+        """Whether less than all `outputs` can be computed."""
+        return True
+
     def check_point_source(self, source: str) -> str:
         """The source of points, "auto" resolved; ValueError for one that this network does not have."""
         if source == "auto":
@@ -135,8 +147,8 @@ class Network(ABC):
 
     @property
     def can_move_maps(self) -> bool:
-        """Whether what the heads will read can wait elsewhere than on the device (`maps` of the forward)."""
-        return False
+        """Whether what the heads will read can wait on the CPU while the model computes elsewhere."""
+        return self.keeps_maps and self.device.type != "cpu"
 
     # --- memory ---
 
@@ -189,9 +201,7 @@ class Network(ABC):
 class DenseHeadNetwork(Network):
     """A network whose dense heads read maps of four layers (dense_head.py)."""
 
-    @property
-    def can_move_maps(self) -> bool:
-        return self.device.type != "cpu"
+    keeps_maps = True
 
     def map_bytes(self, work: Workload) -> tuple[int, int, int]:
         channels = self.model.config.dense.channels

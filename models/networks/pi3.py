@@ -40,6 +40,14 @@ class Pi3Network(Network):
     def global_layers(self) -> int:
         return self.model.config.depth // 2  # depth counts frame blocks too
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("camera", "points", "confidence")
+
+    @property
+    def can_choose_outputs(self) -> bool:
+        return False
+
     def options(
         self,
         *,

@@ -39,6 +39,11 @@ class VGGTNetwork(DenseHeadNetwork):
     def global_layers(self) -> int:
         return self.model.config.depth
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        heads = {"camera": self.model.camera_head, "depth": self.model.depth_head, "points": self.model.point_head}
+        return tuple(name for name, head in heads.items() if head is not None)
+
     def options(
         self,
         *,

@@ -10,6 +10,7 @@ from huggingface_hub import errors
 from manyview.models import catalog
 from manyview.models.catalog import CHECKPOINTS, checkpoint_file, default_folder, find_checkpoint
 from manyview.models.download import download_checkpoint
+from manyview.models.families import family_named
 
 PI3 = CHECKPOINTS["pi3"]
 CONTENT = b"weights" * 100
@@ -32,7 +33,9 @@ def test_table() -> None:
     assert {"mini", "vggt-1b", "vggt-1b-commercial", "pi3"} <= set(CHECKPOINTS)
     for name, checkpoint in CHECKPOINTS.items():
         assert checkpoint.name == name
-        assert checkpoint.family in ("vggt", "pi3")
+        assert family_named(checkpoint.family).name == checkpoint.family
+        assert checkpoint.use in checkpoint.notice.lower() and checkpoint.good_for
+        assert checkpoint.download_bytes >= 2 * checkpoint.parameters
         assert ("NON-COMMERCIAL" in checkpoint.notice) == (not checkpoint.commercial_use)
         if checkpoint.sha256 is not None:
             assert len(checkpoint.sha256) == 64
@@ -41,6 +44,12 @@ def test_table() -> None:
     assert not CHECKPOINTS["vggt-1b"].commercial_use
     assert not PI3.commercial_use
     assert CHECKPOINTS["vggt-1b-commercial"].gated
+
+
+@pytest.mark.parametrize(("name", "size"), [("da3-small", "small"), ("da3-base", "base"), ("da3-large", "large")])
+def test_parameters_agree_with_the_manifests(shared: Path, name: str, size: str) -> None:
+    facts = json.loads((shared / "manifests" / f"manifest_da3_{size}.json").read_text(encoding="utf-8"))
+    assert CHECKPOINTS[name].parameters == facts["parameters"]
 
 
 @pytest.mark.parametrize(("name", "manifest"), [("vggt-1b", "vggt_1b"), ("pi3", "pi3")])
