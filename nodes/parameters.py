@@ -41,6 +41,7 @@ SPARSITY_CHOICES = (
     "file",
 )
 MODEL_CHOICES = tuple(CHECKPOINTS)
+MODEL_LICENCES = "; ".join(f"{name}: {known.licence}, {known.use}" for name, known in CHECKPOINTS.items()) + "."
 EXPORT_FORMATS = {
     "ply": "the point cloud as PLY",
     "glb": "the point cloud and the cameras as GLB",

@@ -71,7 +71,7 @@ class LoadImages(io.ComfyNode):
 
 
 class LoadModel(io.ComfyNode):
-    """A VGGT or pi3 model under ComfyUI's memory management."""
+    """A model under ComfyUI's memory management."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -79,16 +79,16 @@ class LoadModel(io.ComfyNode):
             node_id="ManyView_LoadModel",
             display_name="Load Model",
             category=CATEGORY,
-            description="mini comes with the pack (Apache-2.0). vggt-1b and pi3 are for NON-COMMERCIAL use only; "
-            "vggt-1b-commercial needs its owner's consent. Files in models/manyview are listed too.",
-            search_aliases=[*ALIASES, "load vggt", "load pi3", "checkpoint"],
+            description="mini comes with the pack; da3-base is the one for a first real result (both Apache-2.0). "
+            "vggt-1b, pi3 and da3-large are for NON-COMMERCIAL use only; vggt-1b-commercial needs its owner's consent. "
+            "Files in models/manyview are listed too.",
+            search_aliases=[*ALIASES, "load vggt", "load pi3", "load depth anything 3", "checkpoint"],
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=loading.model_names(ComfyHost()),
                     default="mini",
-                    tooltip="A known model, or a file of yours in models/manyview. Licences: mini Apache-2.0; vggt-1b "
-                    "and pi3 CC BY-NC 4.0, non-commercial; vggt-1b-commercial VGGT License.",
+                    tooltip=f"A known model, or a file of yours in models/manyview. {parameters.MODEL_LICENCES}",
                 ),
                 *named("precision", table=parameters.LOAD_MODEL),
             ],
