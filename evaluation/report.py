@@ -10,7 +10,7 @@ from typing import Any
 
 from ..scene.export.atomic import new_file
 from ..texts.cells import markdown_code, markdown_text
-from .results import difference_table, table
+from .results import column_parts, difference_table, table
 from .style import Plot
 
 PAGE_STYLE = (
@@ -20,9 +20,9 @@ PAGE_STYLE = (
     "td{white-space:nowrap}thead th{border-bottom:2px solid #222}li,p{overflow-wrap:anywhere}"
     "th:first-child,td:first-child{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:9rem;"
     "position:sticky;left:0;background:#fff}"
-    ".two td:not(:first-child){white-space:normal}.two td span{white-space:nowrap}"
     ".wide{overflow-x:auto}figure{margin:1.5rem 0}figure img{max-width:100%}figcaption{font-size:13px;color:#555}"
 )
+PAGE_LETTERS, NAME_LETTERS = 120, 28  # what a line of the page and the first column of a table hold
 SHOWN = ("command", "manyview", "commit", "device", "precision", "torch", "numpy", "python", "points_library", "date")
 NOTES = (
     "AUC is over pairs of frames, of the larger of rotation and translation-direction error, by the histogram "
@@ -116,6 +116,15 @@ def page(results: Mapping[str, Any], plots: Sequence[Plot], folder: Path) -> str
 
 
 def html_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table as wide as the page; columns that have no room are a table below, with the first column once more."""
+    widths = [max(len(row[i]) for row in (head, *lines)) for i in range(len(head))]
+    widths[0] = min(widths[0], NAME_LETTERS)  # it is wrapped
+    parts = column_parts(widths, PAGE_LETTERS)
+    return "".join(html_part([[row[i] for i in (0, *part)] for row in (head, *lines)]) for part in parts)
+
+
+def html_part(rows: Sequence[Sequence[str]]) -> str:
+    head, *lines = rows
     top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table></div>'
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
+    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -175,13 +175,19 @@ def text_table(head: Sequence[str], lines: Sequence[Sequence[str]], width: int |
     width = width or shutil.get_terminal_size((120, 24)).columns
     rows = [head, *lines]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    parts = column_parts(widths, width)
+    return "\n\n".join("\n".join(_text_line(row, part, widths) for row in rows) for part in parts)
+
+
+def column_parts(widths: Sequence[int], width: int) -> list[list[int]]:
+    """The columns behind the first, in parts that have room beside it; a part has at least one."""
     parts: list[list[int]] = [[]]
-    for column in range(1, len(head)):
+    for column in range(1, len(widths)):
         taken = widths[0] + sum(2 + widths[i] for i in (*parts[-1], column))
         if parts[-1] and taken > width:
             parts.append([])
         parts[-1].append(column)
-    return "\n\n".join("\n".join(_text_line(row, part, widths) for row in rows) for part in parts)
+    return parts
 
 
 def _text_line(row: Sequence[str], columns: Sequence[int], widths: Sequence[int]) -> str:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from manyview.evaluation.plots import evaluation_plots
-from manyview.evaluation.report import write_reports
+from manyview.evaluation.report import html_table, write_reports
 from manyview.evaluation.results import collect, csv_text, table, text_table, write_results
 from manyview.evaluation.run import RunOptions, run_benchmark
 from manyview.evaluation.scene import Card, EvaluationScene, Prediction, ScoringRules, Truth
@@ -281,6 +281,9 @@ def test_tables_fit_the_terminal() -> None:
         assert cell in text
     assert text.count("a model of some name") == len(text.split("\n\n")) > 1
     assert "\n\n" not in text_table(head, lines, width=300)
+    page = html_table(head * 4, [lines[0] * 4])
+    assert page.count("<table>") > 1
+    assert page.count("<th>metric 7</th>") == 4
 
 
 def test_what_a_killed_run_leaves_does_not_stop_the_next(tmp_path: Path) -> None:
