@@ -5,7 +5,7 @@ PYTHON ?= $(shell test -x .venv/bin/python && echo .venv/bin/python || echo pyth
 check:  ## what CI asks for: format, lint, tests
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 fix:  ## put the sources in the agreed form
 	$(PYTHON) -m ruff format .

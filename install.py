@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 DEMO_OUTPUT = ROOT / "output" / "demo"
 OLDEST_PYTHON = (3, 10)
+MOST_TEST_WORKERS = 4  # a worker may hold a model of 6 GB
 TORCH = "torch==2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 # module to look for -> what to ask pip for
@@ -335,11 +336,16 @@ def run_demo(python):
 
 def run_checks(python):
     """Formatting, linter, tests; all of them run even when one fails."""
-    checks = [("format", ["ruff", "format", "--check", "."]), ("lint", ["ruff", "check", "."]), ("tests", ["pytest"])]
+    cores = os.cpu_count() or 1
+    workers = min(cores, MOST_TEST_WORKERS)
+    tests = ["pytest", "-n", str(workers), "--dist", "loadfile", "--durations", "10"]
+    checks = [("format", ["ruff", "format", "--check", "."]), ("lint", ["ruff", "check", "."]), ("tests", tests)]
+    # as many threads in all as there are cores; more of them only wait for each other
+    environment = {"OMP_NUM_THREADS": str(max(1, cores // workers)), **os.environ}
     results = []
     for name, command in checks:
         print(f"\n{name}: {' '.join(command)}", flush=True)
-        results.append((name, subprocess.run([str(python), "-m", *command], cwd=str(ROOT)).returncode))
+        results.append((name, subprocess.run([str(python), "-m", *command], cwd=str(ROOT), env=environment).returncode))
     print("\n" + ", ".join(f"{name} {'failed' if code else 'ok'}" for name, code in results))
     return 1 if any(code for _, code in results) else 0
 
