@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from ..scene.pointcloud import PointCloud, thin
 from ..scene.preview import write_previews
 from ..scene.reconstruction import Reconstruction
 from ..scene.soundness import sound_with_cloud
+from ..texts.paths import named_path
 from .memory import gib
-from .parameters import EXPORT_FORMATS
+from .parameters import EXPORT_FORMATS, documented
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +47,12 @@ class IncompleteExport(RuntimeError):
         ]
 
 
+@documented
 def export(
     scene: Reconstruction,
     cloud: PointCloud,
-    folder: Path,
-    formats: Sequence[str] = tuple(EXPORT_FORMATS),
+    folder: str | PathLike,
+    formats: str | Sequence[str] = tuple(EXPORT_FORMATS),
     *,
     depth_format: str = "png",
     cameras: bool = True,
@@ -60,7 +63,7 @@ def export(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Write the formats and return the files; options are explained in nodes/parameters.py.
+    """Write the formats, one or several, into a folder and return the files.
 
     points.ply, scene.glb (`extras` go into its metadata), colmap/ (with `pictures` in place of the images' files),
     scene.npz, depth/ and preview/. Each appears under its name only when it is complete; what is there already is an
@@ -68,8 +71,9 @@ def export(
     and then IncompleteExport says what is missing; the failure of a format alone is raised as it is. No two runs write
     into one folder at a time. What COLMAP could not be given as an original is added to the notes of the scene.
     """
+    formats = (formats,) if isinstance(formats, str) else formats
     check_formats(formats)
-    folder, given = Path(folder), scene
+    folder, given = named_path(folder), scene
     scene, cloud = sound_with_cloud(scene, cloud)
     again = {"overwrite": True}  # what is there was refused before
     writers: dict[str, Callable[[Progress | None], Any]] = {

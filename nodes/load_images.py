@@ -5,18 +5,27 @@ from dataclasses import replace
 from os import PathLike
 
 import numpy as np
+from PIL.Image import Image
 from torch import Tensor
 
 from ..models.checkpoints import LoadedModel
 from ..models.progress import Progress
 from ..scene import images
+from ..scene.arrays import holds_pictures, single_arrays
+from ..scene.files import choose
 from ..scene.images import ImageSet
+from .parameters import documented
 
 PUBLIC_RESOLUTION, PUBLIC_PATCH_SIZE = 518, 14
 
 
+Picture = np.ndarray | Tensor | Image
+Source = str | PathLike | Picture | Sequence[str | PathLike] | Sequence[Picture]
+
+
+@documented
 def load_images(
-    source: str | PathLike | Sequence[str | PathLike],
+    source: Source,
     *,
     model: LoadedModel | None = None,
     resize: str = "keep",
@@ -27,14 +36,21 @@ def load_images(
     limit: int | None = None,
     selection: str = "first",
     frame_rate: float | None = None,
-    masks: str | None = None,
+    masks: str | PathLike | Sequence[Tensor | np.ndarray] | None = None,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> ImageSet:
-    """Files, a folder, a pattern or a video as images of one size; options are explained in nodes/parameters.py.
+    """Files, a folder, a pattern, a video or pictures in memory as images of one size.
 
+    source: names of files, or Pillow images, or arrays and tensors (height, width, 3) or (N, height, width, 3), uint8
+    or floats from 0 to 1; masks of what is in memory are arrays (height, width), above 0.5 = use.
     Without a model they get the size of the public ones; `for_model` then reads them again for the one that runs.
     """
+    if holds_pictures(source):
+        if order != "name" or frame_rate is not None:
+            raise ValueError("order and frame_rate are for files; leave them out for images in memory.")
+        choice = (start, every, limit, selection)
+        return _from_memory(source, masks, choice, image_size(model, resize, resolution), resize, progress)
     size = image_size(model, resize, resolution)
     options = {
         "order": order,
@@ -50,6 +66,34 @@ def load_images(
     found = images.load_images(source, **how, **options, progress=progress)
     wanted = {"source": source, "resize": resize, "resolution": resolution, **options}
     return replace(found, recipe={"options": wanted, "size": size, "views": list(range(len(found)))})
+
+
+def _from_memory(
+    source: Source,
+    masks: Sequence[Tensor | np.ndarray] | None,
+    choice: tuple[int, int, int | None, str],
+    size: tuple[int, int],
+    resize: str,
+    progress: Progress | None,
+) -> ImageSet:
+    """Pictures in memory, those that were chosen, with their masks."""
+    if isinstance(masks, str | PathLike):
+        raise ValueError(f"masks is {str(masks)!r}, but the images are in memory; give an array for each of them.")
+    views, use = single_arrays(source), None if masks is None else list(masks)
+    if use is not None and len(use) != len(views):
+        raise ValueError(f"{len(use)} masks were given for {len(views)} images: give one for each.")
+    chosen = choose(len(views), *choice)
+    if not chosen:
+        raise ValueError(f"start is {choice[0]}, but there are only {len(views)} images.")
+    return images.images_from_arrays(
+        [views[place] for place in chosen],
+        names=[f"image_{place + 1:04d}.png" for place in chosen],
+        masks=None if use is None else [use[place] for place in chosen],
+        resize=resize,
+        resolution=size[0],
+        patch_size=size[1],
+        progress=progress,
+    )
 
 
 def for_model(

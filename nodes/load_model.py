@@ -7,8 +7,10 @@ import torch
 from ..models import checkpoints
 from ..models.checkpoints import LoadedModel
 from ..models.progress import Progress
+from .parameters import documented
 
 
+@documented
 def load_model(
     model: str = "mini",
     *,
@@ -18,7 +20,7 @@ def load_model(
     folder: str | Path | None = None,
     progress: Progress | None = None,
 ) -> LoadedModel:
-    """The loaded model; options are explained in nodes/parameters.py."""
+    """A model ready to run."""
     chosen = choose_device(device)
     return checkpoints.load_model(
         model,

@@ -4,10 +4,15 @@ Each tuple belongs to the function of the same name in this folder, whose keywor
 defaults (tests/nodes/test_parameters.py compares them).
 """
 
+import inspect
+import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from ..models.catalog import CHECKPOINTS
 
+F = TypeVar("F", bound=Callable[..., Any])
 Value = bool | int | float | str | None
 
 
@@ -264,3 +269,21 @@ TABLES = {
 }
 UNSET = frozenset(entry.name for table in TABLES.values() for entry in table if entry.default is None)
 """Options that may be left out; an input of a graph shows that as 0 or nothing."""
+
+
+def documented(function: F) -> F:
+    """The function with its options, their defaults and ranges in its help, from the table of its name."""
+    if function.__doc__ is None:  # python -OO
+        return function
+    lines = ["", "Options:"]
+    for one in TABLES[function.__name__]:
+        lines.append(f"    {one.name} (default {one.default!r}{_range(one)})")
+        lines += textwrap.wrap(one.tooltip, 100, initial_indent=" " * 8, subsequent_indent=" " * 8)
+    function.__doc__ = inspect.cleandoc(function.__doc__) + "\n".join(["", *lines]) + "\n"
+    return function
+
+
+def _range(one: Parameter) -> str:
+    if one.choices:
+        return f"; one of {', '.join(one.choices)}"
+    return "" if one.minimum is None else f"; {one.minimum:,} to {one.maximum:,}"

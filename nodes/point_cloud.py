@@ -5,8 +5,10 @@ from ..scene import pointcloud
 from ..scene.pointcloud import PointCloud
 from ..scene.reconstruction import Reconstruction
 from ..texts.ranges import parse_ranges
+from .parameters import documented
 
 
+@documented
 def point_cloud(
     scene: Reconstruction,
     *,
@@ -21,7 +23,7 @@ def point_cloud(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> PointCloud:
-    """The coloured points; options are explained in nodes/parameters.py."""
+    """The coloured points of a scene that deserve to be kept."""
     return pointcloud.point_cloud(
         scene,
         confidence_percentile=confidence_percentile,

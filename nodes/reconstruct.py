@@ -19,16 +19,18 @@ from ..scene.pixels import to_pixels
 from ..scene.reconstruction import Reconstruction
 from .depth_preview import Show, depth_previews
 from .interrupt import Check, by_heads, interruptible
-from .load_images import for_model
+from .load_images import Source, for_model, load_images
 from .memory import fitted, free_bytes_on, gib, run_fitting, usable
+from .parameters import documented
 from .stage_clock import StageClock
 
 logger = logging.getLogger(__name__)
 
 
+@documented
 def reconstruct(
     model: LoadedModel,
-    images: ImageSet,
+    images: ImageSet | Source,
     *,
     sparsity: SparsityConfig | None = None,
     point_source: str = "auto",
@@ -41,8 +43,9 @@ def reconstruct(
     check: Check | None = None,
     show: Show | None = None,
 ) -> Reconstruction | None:
-    """Cameras, depth, confidence and points of all images together; options are explained in nodes/parameters.py.
+    """Cameras, depth, confidence and points of all images together.
 
+    images: what `load_images` gives, or anything that it takes: a folder, files, a video, arrays.
     sparsity: what `nodes.sparsity.sparsity` gives; None leaves the model's own attention. The result carries the
     seconds of every stage, the peak memory, the density of each layer and head and the settings that led to it.
     free_bytes: how much memory the run may take beside the weights; None: what is free on a GPU, elsewhere anything.
@@ -54,7 +57,10 @@ def reconstruct(
     show: gets pictures of depth as soon as there are some.
     """
     point_source = model.network.check_point_source(point_source)
-    images = for_model(images, model, progress=progress)
+    if isinstance(images, ImageSet):
+        images = for_model(images, model, progress=progress)
+    else:
+        images = load_images(images, model=model, progress=progress)
     if frame_chunk < 1:
         raise ValueError(f"frame_chunk must be at least 1, got {frame_chunk}.")
     if parallel is not None and (check is not None or show is not None):

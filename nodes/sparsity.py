@@ -7,10 +7,12 @@ from ..models.sparse import PRESETS, SparsityConfig
 from ..texts.paths import is_there, named_path
 from ..texts.plain_json import parse_json
 from ..texts.shown import shortened
+from .parameters import documented
 
 LARGEST_SCHEDULE_BYTES = 1_000_000
 
 
+@documented
 def sparsity(
     *,
     method: str = "quality",
@@ -20,7 +22,7 @@ def sparsity(
     min_tokens: int | None = None,
     schedule: str | PathLike | None = None,
 ) -> SparsityConfig:
-    """The configuration for `reconstruct(sparsity=...)`; options are explained in nodes/parameters.py."""
+    """How much of global attention is computed, for `reconstruct(sparsity=...)`."""
     custom = {"rho": rho, "tau": tau, "dense_layers": dense_layers or None}
     given = sorted(name for name, value in custom.items() if value is not None)
     if given and method != "custom":

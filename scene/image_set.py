@@ -25,6 +25,16 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        height, width = self.images.shape[1:3]
+        left_out = f", {len(self.skipped)} notes" if self.skipped else ""
+        return f"ImageSet({len(self)} views of {width} x {height} px{left_out})"
+
+    def _repr_html_(self) -> str:
+        from .notebook import views_html
+
+        return views_html(self)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user must be told of the loading, a sentence each: what was left out, or is used otherwise."""

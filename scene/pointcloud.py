@@ -32,6 +32,14 @@ class PointCloud:
     def __len__(self) -> int:
         return len(self.points)
 
+    def __repr__(self) -> str:
+        return f"PointCloud({len(self):,} points of {len(np.unique(self.frame))} views)"
+
+    def _repr_html_(self) -> str:
+        from .notebook import cloud_html
+
+        return cloud_html(self)
+
     def take(self, index: np.ndarray | slice) -> PointCloud:
         """The points of an index, a boolean mask or a slice."""
         return PointCloud(

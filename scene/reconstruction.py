@@ -83,6 +83,16 @@ class Reconstruction:
     def __len__(self) -> int:
         return len(self.depth)
 
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        made = f" by {self.model}" if self.model else ""
+        return f"Reconstruction({len(self)} views of {width} x {height} px{made}, points from {self.point_source})"
+
+    def _repr_html_(self) -> str:
+        from .notebook import scene_html
+
+        return scene_html(self)
+
     @property
     def image_size(self) -> tuple[int, int]:
         """(H, W) of the model's images."""
