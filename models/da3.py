@@ -180,6 +180,18 @@ class DepthAnything3(nn.Module):
             found |= self._dense(inputs, outputs, scenes, results, progress)
         return DepthAnything3Output(**found)
 
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """The modules whose time is told apart; all modules inside a head belong to it."""
+        backbone = self.backbone["pretrained"]
+        numbered = list(enumerate(backbone.blocks))
+        return {
+            "encoder": [backbone.patch_embed],
+            "frame": [block for number, block in numbered if not self.config.is_global(number)],
+            "global": [block for number, block in numbered if self.config.is_global(number)],
+            "camera": [*self.cam_dec.modules(), *self.cam_enc.modules()],
+            "depth": list(self.head.modules()),
+        }
+
     def _dense(
         self,
         inputs: HeadInputs,
@@ -281,7 +293,7 @@ class Backbone(nn.Module):
         is_reference, densities, inside = None, [], tokens
         for number, block in enumerate(self.blocks):
             if progress is not None:
-                progress("backbone", number, config.depth)
+                progress("aggregator", number, config.depth)
             if number == config.alternate_from - 1 and camera_tokens is None:
                 is_reference = choose_reference(tokens[:, :, 0], reference, parallel)
             if number == config.alternate_from:

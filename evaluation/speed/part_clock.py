@@ -130,6 +130,8 @@ def model_parts(model: nn.Module) -> Mapping[str, Sequence[nn.Module]]:
     All modules inside a head belong to it, so that work which is done early, while layers still run, counts as the
     head's.
     """
+    if hasattr(model, "parts"):
+        return model.parts()
     aggregator = getattr(model, "aggregator", None)
     if aggregator is not None:
         found = {

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...models.da3 import DepthAnything3Config
 from ...models.dense_head import DenseHeadConfig
 from ...models.dinov2 import EncoderConfig
 from ...models.families import Config
@@ -77,6 +78,8 @@ class Shape:
 
 def work_of(config: Config, shape: Shape, outputs: Sequence[str], density: float = 1.0) -> dict[str, Work]:
     """The parts of a pass; "attention" is that of the global blocks, "global" the rest of them."""
+    if isinstance(config, DepthAnything3Config):
+        return da3_work(config, shape, outputs, density)
     encoder, patches = config.encoder, shape.height * shape.width // config.encoder.patch_size**2
     width, ratio = encoder.width, config.mlp_ratio
     own = isinstance(config, Pi3Config)
@@ -92,6 +95,26 @@ def work_of(config: Config, shape: Shape, outputs: Sequence[str], density: float
         "global": linear(everything, width, ratio, shape.trunk) * pairs,
     }
     return found | (pi3_heads(config, shape, patches) if own else vggt_heads(config, shape, outputs))
+
+
+def da3_work(config: DepthAnything3Config, shape: Shape, outputs: Sequence[str], density: float) -> dict[str, Work]:
+    """The same for Depth Anything 3, whose encoder is the first of the frame blocks but for the patch projection."""
+    width, patch, size = config.width, config.patch_size, shape.trunk
+    patches = shape.height * shape.width // patch**2
+    everything, blocks = shape.frames * (patches + 1), len(config.global_blocks)
+    inside = linear(everything, width, 4.0, size) + attention(shape.frames, patches + 1, width, size)
+    whole = attention(1, everything, width, size)
+    found = {
+        "encoder": convolution(patch**2, 3, width, shape.height * shape.width, patches, size) * shape.frames,
+        "frame": inside * (config.depth - blocks),
+        "attention": Work(whole.flop * density, whole.bytes) * blocks,
+        "global": linear(everything, width, 4.0, size) * blocks,
+    }
+    if "camera" in outputs:
+        found["camera"] = matrix(shape.frames, 2 * width, 2 * width, shape.heads) * 2
+    if "depth" in outputs:
+        found["depth"] = dense_head(config.dense, 2 * width, 2, shape, patch)
+    return found
 
 
 def linear(tokens: int, width: int, ratio: float, size: int) -> Work:

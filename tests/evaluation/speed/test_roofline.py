@@ -1,5 +1,7 @@
 """The roofline: hand counts, and what PyTorch counts while a small model runs."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,8 +20,9 @@ from manyview.evaluation.speed.roofline import (
     work_of,
 )
 from manyview.models.checkpoints import load_model
+from manyview.models.da3 import DepthAnything3, DepthAnything3Config
 from manyview.models.dense_head import DenseHeadConfig
-from manyview.models.dinov2 import EncoderConfig, VisionTransformer
+from manyview.models.dinov2 import EncoderConfig, PatchEmbed
 from manyview.models.pi3 import Pi3
 from manyview.models.vggt import VGGT_1B
 
@@ -84,9 +87,22 @@ def test_agrees_with_what_pytorch_counts(tiny_model, outputs) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_stem_agrees_with_what_pytorch_counts() -> None:
-    config = EncoderConfig(width=32, depth=0, heads=2, image_size=56, stem_channels=(4, 6))
-    counted_flop = counted(lambda: VisionTransformer(config).eval()(torch.rand(2, 3, 28, 42)))
-    assert encode(config, Shape(2, 28, 42), 6).flop == counted_flop > 0
+    config = EncoderConfig(width=32, depth=1, heads=2, image_size=56, stem_channels=(4, 6))
+    counted_flop = counted(lambda: PatchEmbed(config).eval()(torch.rand(2, 3, 28, 42)))
+    without_blocks = SimpleNamespace(**vars(config) | {"depth": 0})
+    assert encode(without_blocks, Shape(2, 28, 42), 6).flop == counted_flop > 0
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_da3_agrees_with_what_pytorch_counts() -> None:
+    dense_head = DenseHeadConfig(features=16, channels=(8, 12, 16, 24))
+    config = DepthAnything3Config(
+        width=64, depth=6, heads=4, alternate_from=2, kept_layers=(2, 3, 4, 5), dense=dense_head, image_size=56
+    )
+    model = DepthAnything3(config).eval()
+    total = sum(part.flop for part in work_of(config, Shape(2, 42, 56), ("camera", "depth")).values())
+    measured = counted(lambda: model(torch.rand(2, 3, 42, 56), global_attention=dense))
+    assert 0.95 * total < measured < 1.05 * total
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
