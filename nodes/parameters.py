@@ -28,7 +28,8 @@ class Parameter:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     advanced: bool = False
-    step: float = 0.01  # between the values that a number input of a graph offers
+    step: float | None = None  # between the values that a number input of a graph offers; None: 1, or 0.01 of a float
+    appended: bool = False  # graphs saved before it was there lack it
 
 
 BACKEND_CHOICES = ("auto", "hopper", "flash-attn-4", "triton", "block-sparse-attn", "torch", "reference")
@@ -72,6 +73,7 @@ LOAD_IMAGES = (
         "Longer side in pixels that the model sees, a multiple of 14. Not set: what the model was trained at.",
         minimum=56,
         maximum=4096,
+        step=14,
     ),
     Parameter(
         "order",
@@ -204,6 +206,7 @@ POINT_CLOUD = (
         minimum=0,
         maximum=1,
         advanced=True,
+        step=0.0001,
     ),
     Parameter(
         "edge_filter",
@@ -226,6 +229,15 @@ POINT_CLOUD = (
     ),
     Parameter("outlier_filter", "bool", True, "Leave out points far away from all others."),
     Parameter("seed", "int", 0, "Seed of random thinning.", minimum=0, maximum=2**31 - 1, advanced=True),
+    Parameter(
+        "clip_box",
+        "text",
+        None,
+        "Leave out points outside this box: x y z of a direction, then the least and the greatest place along it, with "
+        "; between the sides, such as 1 0 0 -2 2; 0 1 0 -inf 1.5. OpenCV axes: y points down.",
+        advanced=True,
+        appended=True,
+    ),
 )
 
 EXPORT = (

@@ -2,6 +2,7 @@
 
 from ..models.progress import Progress
 from ..scene import pointcloud
+from ..scene.clip_box import parse_clip_box
 from ..scene.pointcloud import PointCloud
 from ..scene.reconstruction import Reconstruction
 from ..texts.ranges import parse_ranges
@@ -21,6 +22,7 @@ def point_cloud(
     reduce: str = "voxel",
     outlier_filter: bool = True,
     seed: int = 0,
+    clip_box: str | None = None,
     progress: Progress | None = None,
 ) -> PointCloud:
     """The coloured points of a scene that deserve to be kept."""
@@ -35,6 +37,7 @@ def point_cloud(
         reduce=reduce,
         outlier_filter=outlier_filter,
         seed=seed,
+        clip_box=parse_clip_box(clip_box),
         progress=progress,
     )
 

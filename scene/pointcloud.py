@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..models.progress import Progress
+from .clip_box import ClipBox, in_clip_box
 from .geometry import depth_edges
 from .reconstruction import PointSource, Reconstruction
 
@@ -60,6 +61,7 @@ def point_cloud(
     outlier_filter: bool = True,
     source: PointSource | None = None,
     seed: int = 0,
+    clip_box: ClipBox | None = None,
     progress: Progress | None = None,
 ) -> PointCloud:
     """The pixels of a reconstruction that deserve to be points, with their exact colours.
@@ -69,6 +71,7 @@ def point_cloud(
     confidence_threshold: leaves out pixels with less confidence (0..1); given, it replaces the percentile.
     edge_filter: leaves out pixels where depth jumps by more than this share of itself; None or 0 keeps them.
     max_points: at most so many; "voxel" thins evenly in space and keeps the most trusted point of each voxel.
+    clip_box: leaves out points outside.
     outlier_filter: leaves out points much further from the middle of the scene than the bulk of them.
     Memory is bounded by the points kept, not by the pixels: frames are handled one by one.
     """
@@ -80,6 +83,8 @@ def point_cloud(
         usable[place] &= reconstruction.confidence[frame] >= least
         if edge_filter:
             usable[place] &= ~depth_steps(reconstruction.depth[frame], edge_filter)
+        if clip_box:
+            usable[place] &= in_clip_box(reconstruction.frame_points(frame, source), clip_box)
         _tell(progress, "filtering", place + 1, len(frames))
     random = np.random.default_rng(seed)
     if max_points is not None:

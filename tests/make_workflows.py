@@ -432,7 +432,10 @@ class Boundary:
             "links": [],
             "version": 0.4,
             "definitions": {"subgraphs": [definition]},
-            "extra": {"BlueprintDescription": description, "BlueprintSearchAliases": ["vggt", "pi3", "photogrammetry"]},
+            "extra": {
+                "BlueprintDescription": description,
+                "BlueprintSearchAliases": self.graph.info["ManyView_Reconstruct"]["search_aliases"],
+            },
         }
 
     def _outer(self, number: str, name: str) -> dict[str, Any]:
@@ -468,6 +471,8 @@ WORKFLOWS = {
     "5 Big Scene": big_scene,
     "6 VGGT-1B": vggt_1b,
 }
+# Its file name is what the node search reads first, before aliases.
+BLUEPRINT = "Photos to Point Cloud (multi-view, SfM, SLAM, DUSt3R)"
 NEEDS_DOWNLOAD = {"6 VGGT-1B"}
 
 
@@ -475,7 +480,7 @@ def files() -> dict[Path, dict[str, Any]]:
     """Every file that this program writes, and what it holds."""
     info = definitions()
     found = {ROOT / "example_workflows" / f"{name}.json": make(info).page_form() for name, make in WORKFLOWS.items()}
-    found[ROOT / "subgraphs" / "Photos to Point Cloud.json"] = photos_to_point_cloud(info)
+    found[ROOT / "subgraphs" / f"{BLUEPRINT}.json"] = photos_to_point_cloud(info)
     return found
 
 

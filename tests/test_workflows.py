@@ -116,4 +116,4 @@ def test_weights_of_the_templates_are_those_of_the_catalog(maker: dict) -> None:
 def test_every_node_is_in_some_workflow(maker: dict) -> None:
     used = {node["class_type"] for prompt in maker["prompts"]().values() for node in prompt.values()}
     ours = {name for name in maker["definitions"]() if name.startswith("ManyView_")}
-    assert ours - used == {"ManyView_DepthMaps", "ManyView_Cameras", "ManyView_SetScale"}
+    assert ours - used == {"ManyView_DepthMaps", "ManyView_Cameras", "ManyView_SetScale", "ManyView_LoadScene"}

@@ -5,8 +5,9 @@ from comfy_api.latest import ComfyExtension, io
 from .export import Cameras, DepthMaps, ExportCOLMAP, ExportPointCloud
 from .host import register_model_folder
 from .loading import LoadImages, LoadModel, Sparsity
+from .page import register_routes
 from .reconstruct import Reconstruct
-from .scenes import Compare, SetScale
+from .scenes import Compare, LoadScene, SetScale
 from .view import MakePointCloud, Preview, SparsityReport
 
 
@@ -15,6 +16,7 @@ class ManyViewExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         register_model_folder()
+        register_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
@@ -31,4 +33,5 @@ class ManyViewExtension(ComfyExtension):
             SparsityReport,
             SetScale,
             Compare,
+            LoadScene,
         ]

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from .. import parameters
 from ..graph import cameras, maps, output
 from .host import run
-from .inputs import ALIASES, CATEGORY, Extrinsics, Geometry, Intrinsics, Points, Scene, named
+from .inputs import CATEGORY, Extrinsics, Geometry, Intrinsics, Points, Scene, named
 
 FOLDER_HELP = "The new folder, as a path."
 
@@ -20,11 +20,11 @@ class ExportPointCloud(io.ComfyNode):
         on = ("ply", "glb")
         return io.Schema(
             node_id="ManyView_ExportPointCloud",
-            display_name="Export Point Cloud",
+            display_name="Export Point Cloud: PLY, GLB (multi-view)",
             category=CATEGORY,
             description="Writes PLY, GLB with cameras and this workflow inside, NumPy arrays or pictures into a new "
             "numbered folder. Nothing is overwritten.",
-            search_aliases=[*ALIASES, "save ply", "save glb", "save point cloud", "blender"],
+            search_aliases=["manyview", "ply", "glb", "save ply", "save glb", "save point cloud", "blender"],
             is_output_node=True,
             inputs=[
                 Scene.Input("scene", tooltip="From Sparse VGGT Inference."),
@@ -51,11 +51,19 @@ class ExportCOLMAP(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ManyView_ExportCOLMAP",
-            display_name="Export COLMAP",
+            display_name="Export COLMAP (multi-view)",
             category=CATEGORY,
             description="Writes sparse/0 and images, as COLMAP and Gaussian splatting trainers read them, with cameras "
             "that fit the original photos.",
-            search_aliases=[*ALIASES, "gaussian splatting", "3dgs", "nerf", "save cameras"],
+            search_aliases=[
+                "manyview",
+                "colmap",
+                "gaussian splat",
+                "gaussian splatting",
+                "3dgs",
+                "nerf",
+                "save cameras",
+            ],
             is_input_list=True,  # so that a list of original images is one set
             is_output_node=True,
             inputs=[
@@ -70,7 +78,7 @@ class ExportCOLMAP(io.ComfyNode):
                     "they are then written at full resolution. Photos and videos of Load Images need no connection.",
                 ),
             ],
-            outputs=[io.String.Output(display_name="folder", tooltip=FOLDER_HELP)],
+            outputs=[io.String.Output(display_name="folder", tooltip="The folder that holds sparse/ and images/.")],
         )
 
     @classmethod
@@ -85,11 +93,11 @@ class DepthMaps(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ManyView_DepthMaps",
-            display_name="Depth Maps",
+            display_name="Depth Maps (multi-view)",
             category=CATEGORY,
             description="Depth of every view in the form that other nodes want: pictures, masks, core's geometry "
             "packet for meshes; as 16-bit PNG, EXR or NumPy files too.",
-            search_aliases=[*ALIASES, "depth", "controlnet depth", "save depth", "exr", "mesh"],
+            search_aliases=["manyview", "depth", "controlnet depth", "save depth", "exr", "mesh"],
             is_output_node=True,
             inputs=[
                 Scene.Input("scene", tooltip="From Sparse VGGT Inference."),
@@ -138,10 +146,18 @@ class Cameras(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ManyView_Cameras",
-            display_name="Cameras",
+            display_name="Cameras (multi-view)",
             category=CATEGORY,
             description="Cameras of all views as matrices and JSON, and one of them for ComfyUI's 3D viewers.",
-            search_aliases=[*ALIASES, "extrinsics", "intrinsics", "camera info", "trajectory", "field of view"],
+            search_aliases=[
+                "manyview",
+                "camera pose",
+                "extrinsics",
+                "intrinsics",
+                "camera info",
+                "trajectory",
+                "field of view",
+            ],
             inputs=[
                 Scene.Input("scene", tooltip="From Sparse VGGT Inference."),
                 io.Int.Input("frame", default=0, min=0, max=100_000, tooltip="The view of camera_info, from 0."),

@@ -1,5 +1,6 @@
 """ComfyUI as the host of our nodes: its folders, memory management, progress bar and cancel button."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,42 @@ from comfy_api.latest import Types, io
 from PIL import Image
 
 from ...models.checkpoints import LoadedModel
-from ..graph.host import reserve, sources_in
+from ..graph.host import Entry, reserve, sources_in
 from ..graph.table import NODES
+
+logger = logging.getLogger(__name__)
 
 MODEL_FOLDER = "manyview"  # below ComfyUI's models folder, and the name in extra_model_paths.yaml
 PREVIEW_PX = 512
 
 
 def register_model_folder() -> None:
-    """Let ComfyUI know where weights of ours lie."""
-    folder_paths.add_model_folder_path(MODEL_FOLDER, str(Path(folder_paths.models_dir) / MODEL_FOLDER))
+    """Let ComfyUI know where weights of ours lie, and make the folder, so that people find it."""
+    folder = Path(folder_paths.models_dir) / MODEL_FOLDER
+    folder_paths.add_model_folder_path(MODEL_FOLDER, str(folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # models on a disk that may only be read: they can still be used
+        logger.warning("ManyView could not make its folder for model files, %s: %s", folder, error)
 
 
 def run(node_id: str, node: type[io.ComfyNode], inputs: dict[str, Any]) -> io.NodeOutput:
     """Execute a node of the table here."""
     result = NODES[node_id].run(ComfyHost(node.hidden), **inputs)
     outputs = (Types.File3D(str(v), v.suffix[1:]) if isinstance(v, Path) else v for v in result.outputs)
-    return io.NodeOutput(*outputs, ui=result.ui or None)
+    return io.NodeOutput(*outputs, ui={name: shown(name, values) for name, values in result.ui.items()} or None)
+
+
+def shown(name: str, values: list[Any]) -> list[Any]:
+    """What the page gets of a node. It lists every file entry as a result, so files for our scripts go as text."""
+    if not name.startswith("manyview_"):
+        return values
+    return [marked(value) if isinstance(value, dict) else value for value in values]
+
+
+def marked(entry: Entry) -> str:
+    """A file as ComfyUI writes it in one text, such as "folder/points.ply [temp]"."""
+    return f"{entry['subfolder']}/{entry['filename']} [{entry['type']}]".removeprefix("/")
 
 
 def fingerprint(node_id: str, inputs: dict[str, Any]) -> str:

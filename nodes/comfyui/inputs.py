@@ -1,6 +1,7 @@
 """Types and inputs of our nodes, made from the table of parameters."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 from comfy_api.latest import io
@@ -8,7 +9,10 @@ from comfy_api.latest import io
 from ..parameters import Parameter
 
 CATEGORY = "3d/multi-view reconstruction"
-ALIASES = ["vggt", "pi3", "sfm", "colmap", "point cloud", "pointmap", "camera pose", "multi-view", "manyview"]
+# A cached node between others then says again what it said when it ran; ComfyUI before 0.33 does not know the word.
+SHOWN_AGAIN = (
+    {"has_intermediate_output": True} if "has_intermediate_output" in {each.name for each in fields(io.Schema)} else {}
+)
 
 # What they hold is in nodes/graph/packets.py.
 Model = io.Custom("MANYVIEW_MODEL")
@@ -34,7 +38,7 @@ def widgets(table: Iterable[Parameter], without: tuple[str, ...] = ()) -> list[A
 
 def widget(parameter: Parameter) -> Any:
     """One input; a number that may be unset shows 0 for that."""
-    shared = {"tooltip": parameter.tooltip, "advanced": parameter.advanced or None}
+    shared = {"tooltip": parameter.tooltip, "advanced": parameter.advanced or None, "optional": parameter.appended}
     unset = parameter.default is None
     if parameter.kind == "bool":
         return io.Boolean.Input(parameter.name, default=parameter.default, **shared)
@@ -48,5 +52,5 @@ def widget(parameter: Parameter) -> Any:
     if parameter.kind == "int":
         # The page lets an input named seed change after each run, unless it is told not to.
         shared["control_after_generate"] = False if parameter.name == "seed" else None
-        return io.Int.Input(parameter.name, **shared)
-    return io.Float.Input(parameter.name, step=parameter.step, **shared)
+        return io.Int.Input(parameter.name, step=parameter.step, **shared)
+    return io.Float.Input(parameter.name, step=parameter.step or 0.01, **shared)

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from .. import parameters
 from ..graph import loading
 from .host import ComfyHost, fingerprint, run
-from .inputs import ALIASES, CATEGORY, Model, SparsityChoice, Views, named, widget, widgets
+from .inputs import CATEGORY, SHOWN_AGAIN, Model, SparsityChoice, Views, named, widget, widgets
 
 METHOD_HELP = {
     "dense": "all of global attention, as published",
@@ -30,11 +30,19 @@ class LoadImages(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ManyView_LoadImages",
-            display_name="Load Images",
+            display_name="Load Images (multi-view)",
             category=CATEGORY,
             description="Reads the photos of a folder, or frames of a video, as views of one scene. Keeps names and "
             "original sizes, so that exports fit the original photos.",
-            search_aliases=[*ALIASES, "load folder", "image folder", "load photos", "load video frames"],
+            search_aliases=[
+                "manyview",
+                "load folder",
+                "image folder",
+                "load photos",
+                "upload photos",
+                "load video frames",
+            ],
+            **SHOWN_AGAIN,
             inputs=[
                 io.Combo.Input(
                     "source",
@@ -77,12 +85,13 @@ class LoadModel(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ManyView_LoadModel",
-            display_name="Load Model",
+            display_name="Load Model (multi-view)",
             category=CATEGORY,
             description="mini comes with the pack; da3-base is the one for a first real result (both Apache-2.0). "
             "vggt-1b, pi3 and da3-large are for NON-COMMERCIAL use only; vggt-1b-commercial needs its owner's consent. "
             "Files in models/manyview are listed too.",
-            search_aliases=[*ALIASES, "load vggt", "load pi3", "load depth anything 3", "checkpoint"],
+            search_aliases=["manyview", "load vggt", "load pi3", "load depth anything 3", "checkpoint"],
+            **SHOWN_AGAIN,
             inputs=[
                 io.Combo.Input(
                     "model",
@@ -111,11 +120,11 @@ class Sparsity(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ManyView_Sparsity",
-            display_name="Sparsity Control",
+            display_name="Sparsity Control (multi-view)",
             category=CATEGORY,
             description="How much of global attention is computed. Nothing is loaded again when it changes. Small "
             "scenes, and devices without a fast kernel, are computed as well as they can be; the report says how.",
-            search_aliases=[*ALIASES, "sparse attention", "block sparse", "fastvggt", "speed"],
+            search_aliases=["manyview", "sparse attention", "block sparse", "fastvggt", "speed"],
             inputs=[
                 io.DynamicCombo.Input(
                     "method",

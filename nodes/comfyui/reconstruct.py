@@ -6,7 +6,27 @@ from comfy_api.latest import io
 
 from .. import parameters
 from .host import run
-from .inputs import ALIASES, CATEGORY, Extrinsics, Intrinsics, Model, Scene, SparsityChoice, Views, named, widgets
+from .inputs import CATEGORY, SHOWN_AGAIN, Extrinsics, Intrinsics, Model, Scene, SparsityChoice, Views, named, widgets
+
+ALIASES = [
+    "3d reconstruction",
+    "3d scan",
+    "images to 3d",
+    "photos to 3d",
+    "video to 3d",
+    "slam",
+    "sfm",
+    "structure from motion",
+    "photogrammetry",
+    "vggt",
+    "pi3",
+    "dust3r",
+    "mast3r",
+    "pointmap",
+    "depth estimation",
+    "multi-view",
+    "manyview",
+]
 
 
 class Reconstruct(io.ComfyNode):
@@ -16,12 +36,13 @@ class Reconstruct(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ManyView_Reconstruct",
-            display_name="Sparse VGGT Inference",
+            display_name="Sparse VGGT Inference (multi-view)",
             category=CATEGORY,
             description="Cameras, depth and confidence of all views at once, by VGGT or pi3. Lists and batches of "
             "images, of any sizes, are one scene.",
-            search_aliases=[*ALIASES, "reconstruct", "photogrammetry", "structure from motion", "depth estimation"],
+            search_aliases=ALIASES,
             is_input_list=True,  # otherwise a list of images would run as one scene for each image
+            **SHOWN_AGAIN,
             inputs=[
                 Model.Input("model", tooltip="From Load Model."),
                 io.MultiType.Input(

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from .. import parameters
 from .host import run
-from .inputs import ALIASES, CATEGORY, Model, Points, Scene, SparsityChoice, widgets
+from .inputs import CATEGORY, SHOWN_AGAIN, Model, Points, Scene, SparsityChoice, widgets
 from .reconstruct import file_3d_ply
 
 
@@ -17,10 +17,11 @@ class MakePointCloud(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ManyView_PointCloud",
-            display_name="Point Cloud",
+            display_name="Point Cloud (multi-view)",
             category=CATEGORY,
             description="Filters by confidence, depth edges, masks and frames, and thins. The model is not run again.",
-            search_aliases=[*ALIASES, "filter points", "confidence threshold"],
+            search_aliases=["manyview", "filter points", "confidence threshold", "clip box", "crop points"],
+            **SHOWN_AGAIN,
             inputs=[
                 Scene.Input("scene", tooltip="From Sparse VGGT Inference."),
                 *widgets(parameters.POINT_CLOUD),
@@ -43,11 +44,11 @@ class SparsityReport(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ManyView_SparsityReport",
-            display_name="Sparsity Report",
+            display_name="Sparsity Report (multi-view)",
             category=CATEGORY,
             description="How much of attention each layer and head computed. With a model, also where one patch looks "
             "in all views: click a picture on the node, then run again.",
-            search_aliases=[*ALIASES, "attention map", "density", "heatmap", "analysis"],
+            search_aliases=["manyview", "attention map", "density", "heatmap", "analysis"],
             is_output_node=True,
             inputs=[
                 Scene.Input("scene", tooltip="From Sparse VGGT Inference."),
@@ -91,11 +92,11 @@ class Preview(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ManyView_Preview",
-            display_name="Preview Point Cloud & Cameras",
+            display_name="Preview Point Cloud & Cameras (multi-view)",
             category=CATEGORY,
             description="Points with their cameras: colour by photo, confidence, view or depth, point size, a slider "
             "for confidence, single views, and a look through any camera.",
-            search_aliases=[*ALIASES, "3d viewer", "view point cloud", "camera frustum"],
+            search_aliases=["manyview", "3d viewer", "view point cloud", "camera frustum"],
             is_output_node=True,
             inputs=[
                 Scene.Input("scene", tooltip="From Sparse VGGT Inference."),

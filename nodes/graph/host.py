@@ -210,6 +210,11 @@ def temporary(host: Host, ending: str) -> Path:
     return host.temp_folder / f"manyview_{uuid.uuid4().hex}{ending}"
 
 
+def shown_place(host: Host, path: Path) -> str:
+    """A folder of the output folder as people read it: output/manyview/scene_00001_."""
+    return f"output/{path.relative_to(host.output_folder).as_posix()}"
+
+
 def entry(host: Host, path: Path) -> Entry:
     """How a page names a file in one of the host's folders."""
     for kind, folder in (("output", host.output_folder), ("temp", host.temp_folder), ("input", host.input_folder)):

@@ -10,7 +10,7 @@ from ...scene.export import write_depth
 from ...scene.preview import confidence_pictures, depth_maps, depth_pictures
 from ...scene.reconstruction import Reconstruction
 from .cameras import camera_matrices
-from .host import Host, Result, filled
+from .host import Host, Result, filled, shown_place
 from .packets import grey_image_of, image_of, scene_of
 
 STYLES = {
@@ -32,7 +32,8 @@ def run_depth_maps(host: Host, *, scene: dict, style: str, scale: str, files: di
     if files["files"] != NO_FILES:
         with filled(host.output_place(files["filename_prefix"])) as place:
             written = write_depth(found, place, files["files"])
-        folder, ui = str(place), {"text": [f"{len(written)} depth maps in {place}"]}
+        folder, ui = str(place), {"text": [f"{len(written)} depth maps in {shown_place(host, place)}"]}
+        ui |= {"manyview_folder": [place.relative_to(host.output_folder).as_posix()], "manyview_path": [folder]}
     confidence = image_of(confidence_pictures(found)) if style == "colours" else grey_image_of(found.confidence)
     outputs = (depth_image(found, style, scale), confidence, torch.from_numpy(usable).float(), geometry(found), folder)
     return Result(outputs, ui)

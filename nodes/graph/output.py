@@ -11,10 +11,12 @@ from ...scene.pointcloud import PointCloud
 from ...scene.reconstruction import Reconstruction
 from ..export import IncompleteExport, export
 from ..point_cloud import point_cloud
-from .host import Host, Result, entry, filled, temporary
+from .host import Host, Result, entry, filled, shown_place, temporary
 from .loading import given
 from .packets import points_of, points_packet, scene_of
+from .thumbnail import write_thumbnail
 
+THUMBNAIL = "thumbnail.png"
 POINT_FORMATS = ("ply", "glb", "npz", "preview")
 
 
@@ -25,7 +27,7 @@ def run_point_cloud(host: Host, *, scene: dict, **options: Any) -> Result:
     write_ply(cloud, path)
     text = f"{len(cloud):,} points"
     if not len(cloud):
-        text = "No point is left; lower confidence_percentile or confidence_threshold, or look at the masks."
+        text = "No point is left; lower confidence_percentile or confidence_threshold, or look at masks and clip_box."
     return Result((points_packet(cloud), path), {"text": [text]})
 
 
@@ -49,7 +51,7 @@ def run_export_colmap(
     filename_prefix: list[str],
     **lists: list,
 ) -> Result:
-    """(folder,): a COLMAP project in a new numbered folder of the output folder; every input is a list."""
+    """(folder,): the folder with sparse/ and images/, in a new one of the output folder; every input is a list."""
     options = {name: values[0] for name, values in lists.items()}
     found = scene_of(scene[0])
     cloud = cloud_for(found, points[0] if points else None)
@@ -75,16 +77,19 @@ def _export(
             if not error.files:
                 raise
             files, failures = error.files, error.sentences
-    return _written(host, folder, files, [*failures, *scene.notes[known:]])
+        thumbnail = write_thumbnail(host, cloud, scene, folder / THUMBNAIL)
+    # Programs open the folder that holds sparse/ and images/.
+    place = folder / "colmap" if formats == ["colmap"] else folder
+    return _written(host, place, [thumbnail, *files], [*failures, *scene.notes[known:]])
 
 
 def _written(host: Host, folder: Path, files: list[Path], notes: list[str]) -> Result:
-    """The folder, and what the page may show of it."""
-    ui: dict[str, list] = {"text": ["\n".join((f"{len(files)} files in {folder}", *notes))]}
-    if shown := [entry(host, path) for path in files if path.suffix in (".ply", ".glb")]:
-        ui["3d"] = shown
+    """The folder, and what the page may show of it: first the picture that stands for all of it in a list."""
+    ui: dict[str, list] = {"text": ["\n".join((f"{len(files)} files in {shown_place(host, folder)}", *notes))]}
+    ui["3d"] = [entry(host, path) for path in files if path.name == THUMBNAIL or path.suffix in (".ply", ".glb")]
     if pictures := [entry(host, path) for path in files if path.name == "cloud.png"]:
         ui["images"] = pictures
+    ui |= {"manyview_folder": [folder.relative_to(host.output_folder).as_posix()], "manyview_path": [str(folder)]}
     return Result((str(folder),), ui)
 
 

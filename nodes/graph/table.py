@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import cameras, inference, loading, maps, output, preview, scenes, sparsity_report
+from . import cameras, inference, loading, maps, output, preview, saved_scene, scenes, sparsity_report
 from .host import Host, Result
 
 
@@ -30,6 +30,7 @@ NODES: dict[str, GraphNode] = {
     "ManyView_SparsityReport": GraphNode(sparsity_report.run_sparsity_report),
     "ManyView_SetScale": GraphNode(scenes.run_set_scale),
     "ManyView_Compare": GraphNode(scenes.run_compare),
+    "ManyView_LoadScene": GraphNode(saved_scene.run_load_scene, saved_scene.fingerprint_scene),
 }
 
 LIVE_OPTIONS: dict[tuple[str, str], Callable[[Host], list[str]]] = {
@@ -37,5 +38,6 @@ LIVE_OPTIONS: dict[tuple[str, str], Callable[[Host], list[str]]] = {
     ("ManyView_LoadImages", "masks"): loading.mask_folders,
     ("ManyView_LoadModel", "model"): loading.model_names,
     ("ManyView_Sparsity", "method.schedule"): loading.schedule_names,
+    ("ManyView_LoadScene", "scene"): saved_scene.scene_names,
 }
 """Choices that depend on what lies in the host's folders, by node and input; a dot leads into a choice's own inputs."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 STAND_IN = Path(__file__).parent / "stand_in"
-STAND_IN_MODULES = ("comfy", "comfy_api", "folder_paths")
+STAND_IN_MODULES = ("comfy", "comfy_api", "folder_paths", "server")
 OURS = "manyview.nodes.comfyui"
 
 

@@ -126,7 +126,7 @@ def test_graph_from_folder_to_files(nodes: dict, tmp_path: Path) -> None:
             scene=scene, points=points, **defaults(nodes["ManyView_ExportPointCloud"])
         )
         place = {"subfolder": f"manyview/scene_{number:05}_", "type": "output"}
-        assert saved.ui["3d"] == [{"filename": "points.ply", **place}, {"filename": "scene.glb", **place}]
+        assert saved.ui["3d"] == [{"filename": name, **place} for name in ("thumbnail.png", "points.ply", "scene.glb")]
         folder = tmp_path / "output" / place["subfolder"]
         assert b'"workflow"' in (folder / "scene.glb").read_bytes()
 

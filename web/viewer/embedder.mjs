@@ -122,7 +122,7 @@ function placeAt(viewer, pose) {
 
 /** All that a page around may want to know or keep. @param {Viewer} viewer */
 export function state(viewer) {
-    const { cloud, set, view, navigation, measure, options, shown, pace, layout } = viewer;
+    const { cloud, set, view, navigation, measure, options, shown, pace, layout, least, box } = viewer;
     return {
         points: cloud ? cloud.count : 0,
         shown,
@@ -130,6 +130,8 @@ export function state(viewer) {
         frames: [...viewer.frames],
         cameras: set.cameras.length,
         options: { ...options },
+        least: Number.isFinite(least) ? least : null,
+        box: options.clip && layout ? { axes: layout.axes.map((axis) => [...axis]), ...box } : null,
         current: navigation.current,
         looking: navigation.looking,
         view: {

@@ -26,14 +26,16 @@ def test_export(host: FolderHost, scene: Packet) -> None:
     points = points_packet(point_cloud(output.scene_of(scene)))
     result = export(host, scene, points=points, ply=True, glb=True)
     assert result.outputs == (str(host.output_folder / "a" / "b_00001_"),)
-    assert [each["filename"] for each in result.ui["3d"]] == ["points.ply", "scene.glb"] and "images" not in result.ui
+    assert [each["filename"] for each in result.ui["3d"]] == ["thumbnail.png", "points.ply", "scene.glb"]
+    assert result.ui["text"] == ["3 files in output/a/b_00001_"] and "images" not in result.ui
+    assert result.ui["manyview_folder"] == ["a/b_00001_"] and result.ui["manyview_path"] == list(result.outputs)
     data = (host.output_folder / "a" / "b_00001_" / "scene.glb").read_bytes()
     length = int.from_bytes(data[12:16], "little")
     assert json.loads(data[20 : 20 + length])["asset"]["extras"] == dict(host.metadata)
     with pytest.raises(ValueError, match="switch on one of ply, glb, npz, preview"):
         export(host, scene)
     drawn = export(host, scene, preview=True)
-    assert drawn.ui["images"][0]["subfolder"] == "a/b_00002_/preview" and "3d" not in drawn.ui
+    assert drawn.ui["images"][0]["subfolder"] == "a/b_00002_/preview" and len(drawn.ui["3d"]) == 1
 
 
 def test_what_cannot_be_written_is_told_beside_what_was(
@@ -55,18 +57,18 @@ def test_export_colmap_with_the_original_images(host: FolderHost, scene: Packet)
     originals = [torch.rand(2, 60, 80, 3), torch.rand(80, 60, 3)]
     options = {"filename_prefix": ["c"], "colmap_text": [True], "colmap_points": [50]}
     (folder,) = output.run_export_colmap(host, scene=[scene], images=originals, **options).outputs
-    pictures = sorted((Path(folder) / "colmap" / "images").iterdir())
+    pictures = sorted((Path(folder) / "images").iterdir())
     found = [pixels(path) for path in pictures]
     assert [picture.shape for picture in found] == [(60, 80, 3), (60, 80, 3), (80, 60, 3)]
     np.testing.assert_array_equal(found[2], (originals[1].numpy() * 255).round().astype(np.uint8))
-    assert (Path(folder) / "colmap" / "sparse" / "0" / "points3D.txt").exists()
+    assert (Path(folder) / "sparse" / "0" / "points3D.txt").exists()
     with pytest.raises(ValueError, match="2 images were given for a scene of 3 views"):
         output.run_export_colmap(host, scene=[scene], images=originals[:1], **options)
     with pytest.raises(ValueError, match="Image 3 is 80 x 60, but the scene was made from one of 60 x 80"):
         output.run_export_colmap(host, scene=[scene], images=[torch.rand(3, 60, 80, 3)], **options)
     points = points_packet(point_cloud(output.scene_of(scene), max_points=20))
     (folder,) = output.run_export_colmap(host, scene=[scene], points=[points], **options).outputs
-    assert {path.suffix for path in (Path(folder) / "colmap" / "images").iterdir()} == {".jpg"}
+    assert {path.suffix for path in (Path(folder) / "images").iterdir()} == {".jpg"}
 
 
 def pixels(path: Path) -> np.ndarray:

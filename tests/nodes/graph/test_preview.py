@@ -11,6 +11,11 @@ from manyview.nodes.graph.scenes import run_set_scale
 from manyview.nodes.point_cloud import point_cloud
 
 
+def test_a_page_lists_the_picture_and_the_cloud(host: FolderHost, scene: Packet) -> None:
+    listed = run_preview(host, scene=scene).ui["3d"]
+    assert [each["filename"] for each in listed] == ["thumbnail.png", "points.ply"] and listed[0]["type"] == "temp"
+
+
 def test_points_and_cameras_are_files_of_the_temp_folder(host: FolderHost, scene: Packet) -> None:
     cloud = point_cloud(scene_of(scene), max_points=50)
     result = run_preview(host, scene=scene, points=points_packet(cloud))

@@ -86,6 +86,7 @@ class _Schema:
     is_input_list: bool = False
     is_output_node: bool = False
     is_experimental: bool = False
+    has_intermediate_output: bool = False
 
     def describe(self):
         """This node's part of /object_info, as far as it depends on the schema."""
@@ -106,6 +107,7 @@ class _Schema:
             "description": self.description,
             "category": self.category,
             "output_node": self.is_output_node,
+            "has_intermediate_output": self.has_intermediate_output,
             "experimental": self.is_experimental,
             "search_aliases": self.search_aliases,
         }

@@ -1,1 +1,4 @@
-export const api = { apiURL: (route) => `/api${route}` };
+export const api = {
+  apiURL: (route) => `/api${route}`,
+  fetchApi: (route, about) => fetch(`/api${route}`, about),
+};

@@ -1,24 +1,27 @@
 // Sparsity Report: density as a picture, and the views to click on. A click sets the node's frame, x and y.
 
-export function addPicker(node, { addWidget, onResult, fileUrl }) {
+import { addWidget, fileUrl, onResult } from "./results.js";
+import { fill, words } from "./words.js";
+
+export function addPicker(node) {
   const box = document.createElement("div");
   box.style.cssText =
     "display:flex;flex-direction:column;gap:6px;width:100%;height:100%;max-height:640px;overflow:auto;box-sizing:border-box;" +
     "font:11px/1.4 system-ui,sans-serif;color:var(--input-text,#ddd)";
   const hint = document.createElement("div");
-  hint.textContent = "Run once, then click a place in a view to see where it looks.";
+  hint.textContent = words.picker;
   const views = document.createElement("div");
   views.style.cssText = "display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:4px";
   const density = document.createElement("img");
-  density.alt = "Density of each layer and head";
+  density.alt = words.density;
   density.style.cssText = "max-width:100%;align-self:center;display:none;border-radius:4px";
   box.append(hint, views, density);
   for (const name of ["pointerdown", "wheel"]) box.addEventListener(name, (event) => event.stopPropagation());
-  addWidget(node, "picker", box, () => 360);
-  node.setSize([Math.max(node.size[0], 420), Math.max(node.size[1], node.computeSize()[1])]);
+  addWidget(node, "picker", box, () => 200);
+  node.setSize([Math.max(node.size[0], 420), Math.max(node.size[1], node.computeSize()[1] + 160)]);
 
   onResult(node, (output) => {
-    if (!output?.manyview_frames) return;
+    if (!output.manyview_frames) return;
     density.src = fileUrl(output.manyview_density[0]);
     density.style.display = "block";
     views.replaceChildren(...output.manyview_frames.map((entry, frame) => view(node, fileUrl(entry), frame, hint)));
@@ -28,8 +31,8 @@ export function addPicker(node, { addWidget, onResult, fileUrl }) {
 function view(node, url, frame, hint) {
   const picture = document.createElement("img");
   picture.src = url;
-  picture.alt = `View ${frame}`;
-  picture.title = `View ${frame}: click a place`;
+  picture.alt = fill(words.view, { frame });
+  picture.title = fill(words.viewHint, { frame });
   picture.draggable = false;
   picture.style.cssText = "width:100%;cursor:crosshair;border-radius:4px;display:block";
   const mark = document.createElement("div");
@@ -46,7 +49,7 @@ function view(node, url, frame, hint) {
     set(node, { frame, x: Number(x.toFixed(3)), y: Number(y.toFixed(3)) });
     for (const other of frameBox.parentElement.querySelectorAll(".manyview-mark")) other.style.display = "none";
     mark.style.cssText += `;display:block;left:${100 * x}%;top:${100 * y}%`;
-    hint.textContent = `View ${frame}, ${Math.round(100 * x)} % right, ${Math.round(100 * y)} % down. Run to see its attention.`;
+    hint.textContent = fill(words.picked, { frame, x: Math.round(100 * x), y: Math.round(100 * y) });
   });
   return frameBox;
 }
