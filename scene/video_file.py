@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ..models.progress import Progress
+from .mp4_claims import FEW_SAMPLES, refuse_absurd_claims
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -84,6 +85,8 @@ class VideoFile:
             stored += 1
             if stored > MAX_FRAMES:
                 raise ValueError(f"{self.path.name} has more than {MAX_FRAMES} frames: cut it into parts.")
+            if stored > max(FEW_SAMPLES, self.container.size):
+                raise ValueError(f"{self.path.name} is damaged: it claims more frames than it has bytes.")
             if progress and stored % PROGRESS_EVERY == 0:
                 progress("counting video frames", stored, 0)
             if packet.dts is not None:
@@ -156,6 +159,8 @@ def opened(path: Path) -> Iterator[VideoFile]:
         raise ImportError("Reading video needs PyAV: pip install av") from error
     _check_file(path)
     with path.open("rb") as file:
+        refuse_absurd_claims(file, path.name)
+        file.seek(0)
         try:
             # What ffmpeg gets is bytes and no name: in a name it would see protocols and numbered pictures.
             container = av.open(

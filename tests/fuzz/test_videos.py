@@ -145,3 +145,40 @@ def test_frames_beyond_the_limit_of_pixels_are_not_decoded(clips, tmp_path):
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     assert "is no file" in frames_or_sentence(tmp_path / "pipe.mp4")
+
+
+def changed(data, kind, offset, *numbers):
+    """The bytes with these numbers behind the first box of a kind."""
+    at = data.index(kind) + 4 + offset
+    new = b"".join(number.to_bytes(4, "big") for number in numbers)
+    return data[:at] + new + data[at + len(new) :]
+
+
+def test_tables_that_claim_more_than_the_file_can_hold_are_not_made(clips, tmp_path):
+    whole = clips["a.mp4"]
+    many = changed(changed(whole, b"stsz", 4, 1, 80_000_000), b"stsc", 12, 80_000_000)
+    fragment = b"\0\0\0\x24moof\0\0\0\x1ctraf\0\0\0\x14trun" + bytes(4) + (80_000_000).to_bytes(4, "big") + bytes(4)
+    for number, data in enumerate((many, whole + fragment, changed(whole, b"elst", 4, 2**31))):
+        path = tmp_path / f"claims{number}.mp4"
+        path.write_bytes(data)
+        assert "it claims" in frames_or_sentence(path)
+
+
+def test_long_plain_sound_beside_a_video_is_no_absurd_claim(clips, tmp_path):
+    from manyview.scene.mp4_claims import refuse_absurd_claims
+
+    def box(kind, content):
+        return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+    def numbers(*values):
+        return b"".join(value.to_bytes(4, "big") for value in values)
+
+    long = 48_000 * 600
+    tables = box(b"stts", numbers(0, 1, long, 1)) + box(b"stsz", numbers(0, 4, long))
+    media = box(b"hdlr", numbers(0, 0) + b"soun" + bytes(13)) + box(b"minf", box(b"stbl", tables))
+    path = tmp_path / "long.mov"
+    with path.open("wb") as file:
+        file.write(box(b"moov", box(b"trak", box(b"mdia", media))) + numbers(0) + b"mdat")
+        file.truncate(4 * long)  # a hole, where the file system has them
+    with path.open("rb") as file:
+        refuse_absurd_claims(file, path.name)
