@@ -7,7 +7,6 @@ computers. What visitors upload and make is deleted when they leave, and at the 
 import argparse
 import os
 import signal
-import tempfile
 import threading
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all (default: 127.0.0.1)"
     )
     parser.add_argument("--port", type=int, metavar="N", help="port (default: the first free one from 7860 on)")
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        type=name_of_host,
+        metavar="NAME",
+        help="also answer to this name, as behind a proxy, and let its pages show the demo; may be given several times",
+    )
     parser.add_argument("--share", action="store_true", help="also a public address, through gradio's tunnel")
     parser.add_argument(
         "--auth",
@@ -44,6 +51,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-upload-mb", type=positive, default=500, metavar="N", help="size of a file (default: 500)"
     )
     parser.add_argument(
+        "--max-image-gib",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="memory for what ComfyUI's own image nodes make in a run of a workflow (default: 1)",
+    )
+    parser.add_argument(
+        "--max-disk-gb", type=positive, default=20, metavar="N", help="all files of a visitor (default: 20)"
+    )
+    parser.add_argument(
         "--idle-minutes", type=positive, default=60, metavar="N", help="when an idle visitor's files go (default: 60)"
     )
 
@@ -51,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Serve until somebody presses Ctrl-C."""
     from ..demo.app import Options, start
+    from ..demo.roots import temporary_root
 
     given = [
         *arguments.auth,
@@ -65,14 +83,17 @@ def run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         most_images=arguments.max_images,
         upload_mb=arguments.max_upload_mb,
+        allow_hosts=tuple(arguments.allow_host),
+        image_gib=arguments.max_image_gib,
+        disk_gb=arguments.max_disk_gb,
         idle_minutes=arguments.idle_minutes,
         downloads=not arguments.no_downloads,
         mcp=not arguments.no_mcp,
         open_browser=arguments.open,
     )
     signal.signal(signal.SIGTERM, stop)
-    with tempfile.TemporaryDirectory(prefix="manyview_demo_", ignore_cleanup_errors=True) as root:
-        running = start(options, Path(root))
+    with temporary_root() as root:
+        running = start(options, root)
         try:
             print(f"ManyView is at {running.url}", flush=True)
             if running.share_url:
@@ -86,6 +107,16 @@ def run(arguments: argparse.Namespace) -> None:
 def stop(*_: object) -> NoReturn:
     """End as Ctrl-C does, so that files are deleted then as well."""
     raise KeyboardInterrupt
+
+
+def name_of_host(text: str) -> str:
+    """A name that --allow-host takes."""
+    from ..demo.hosts import checked_name
+
+    try:
+        return checked_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def name_and_password(text: str) -> tuple[str, str]:

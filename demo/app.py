@@ -1,20 +1,23 @@
 """The page and its server: gradio, the viewer beside it, limits and safety."""
 
 import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+THREADS = 200  # events at a time; those that wait for a job count as well, and of them there are at most 48
 MISSING = 'The demo needs gradio: pip install "manyview[demo]", or in a checkout: pip install -r requirements-demo.txt'
-POLICY = (
-    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:"
-)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the demo is served. auth: pairs of name and password; none lets everybody in who can reach it."""
+    """How the demo is served. auth: pairs of name and password; none lets everybody in who can reach it.
+
+    allow_hosts: more names that lead here, whose pages may also show and call the demo. image_gib, disk_gb: what a
+    visitor's workflows may make, images of ComfyUI's own nodes in memory and files.
+    """
 
     host: str = "127.0.0.1"
     port: int | None = None
@@ -24,6 +27,9 @@ class Options:
     device: str = "auto"
     most_images: int = 300
     upload_mb: int = 500
+    allow_hosts: tuple[str, ...] = ()
+    image_gib: int = 1
+    disk_gb: int = 20
     idle_minutes: float = 60
     leave_seconds: float = 120
     downloads: bool = True
@@ -58,10 +64,13 @@ def start(options: Options, root: Path) -> Running:
         raise ImportError(MISSING) from error
     from ..models.catalog import default_folder
     from ..nodes.load_model import choose_device
+    from .gate import Gate
+    from .hosts import Hosts
     from .routes import PREFIX, make_routes
-    from .server import Server
+    from .server import Limits, Server
     from .sessions import Sessions
 
+    hosts = Hosts(options.host, options.allow_hosts)
     sessions = Sessions(
         root / "sessions",
         options.models or default_folder(),
@@ -69,9 +78,12 @@ def start(options: Options, root: Path) -> Running:
         idle_seconds=60 * options.idle_minutes,
         leave_seconds=options.leave_seconds,
         most_images=options.most_images,
+        most_image_bytes=options.image_gib * 2**30,
+        most_disk_bytes=options.disk_gb * 10**9,
         call=call,
     )
-    server = Server(sessions, root, options.downloads)
+    upload_bytes = options.upload_mb * 10**6
+    server = Server(sessions, root, options.downloads, limits=Limits(options.most_images, upload_bytes))
     blocks = make_blocks(server)
     from starlette.routing import Mount
 
@@ -93,8 +105,14 @@ def start(options: Options, root: Path) -> Running:
         footer_links=["api"],
         theme=theme(gr),
         css_paths=[Path(__file__).resolve().parent / "page" / "style.css"],
-        app_kwargs={"routes": [Mount(PREFIX, app=make_routes(sessions))], "middleware": middleware()},
+        max_threads=THREADS,
+        app_kwargs={
+            "routes": [Mount(PREFIX, app=make_routes(sessions))],
+            "lifespan": behind(lambda app: Gate(app, hosts, sessions, root, upload_bytes)),
+        },
     )
+    if share_url:
+        hosts.add(share_url)
     return Running(url, share_url, server, blocks)
 
 
@@ -150,27 +168,12 @@ def theme(gr: Any) -> Any:
     )
 
 
-def middleware() -> list[Any]:
-    """Headers that keep the page from talking to other machines; on Hugging Face its own frame needs more freedom."""
-    from starlette.middleware import Middleware
+def behind(make_gate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A lifespan that puts a gate before the whole application, what gradio adds to it included."""
 
-    return [] if os.environ.get("SPACE_ID") else [Middleware(Headers)]
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        app.middleware_stack = make_gate(app.middleware_stack)
+        yield
 
-
-class Headers:
-    """Adds headers to every answer."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                added = {"content-security-policy": POLICY, "x-content-type-options": "nosniff"}
-                there = {name.lower() for name, _ in message["headers"]}
-                message["headers"] += [
-                    (name.encode(), value.encode()) for name, value in added.items() if name.encode() not in there
-                ]
-            await send(message)
-
-        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+    return lifespan

@@ -8,23 +8,22 @@ from ..workflows.runner import Done
 from .photos import sample_names
 from .routes import PREFIX, entry_url
 from .sessions import Session
-from .settings import Settings
+from .settings import START_SOURCE, Settings
 
 UNKNOWN_SCALE = "Scale unknown: choose the ruler, click two points, and give their true distance."
 
 
-def photo_list(session: Session) -> str:
-    """What the list of photos shows."""
+def photo_list(session: Session | None) -> str:
+    """What the list of photos shows; without a session, what every visitor begins with."""
+    if session is None:
+        return json.dumps({**_sample(START_SOURCE), "given": ""})
     return json.dumps({**_listed(session), "given": session.photos.given})
 
 
 def _listed(session: Session) -> dict[str, Any]:
     photos, base = session.photos, f"{PREFIX[1:]}/files/{session.token}"
     if photos.sample is not None:
-        names = sample_names(photos.sample)
-        items = [{"id": name, "name": name, "url": f"{PREFIX[1:]}/sample/{name}"} for name in names]
-        text = f"Sample scene: {len(names)} photos" if names else "Sample video: 3 seconds of a walk"
-        return {"kind": "photos" if names else "video", "items": items, "text": text}
+        return _sample(photos.sample)
     if photos.video is not None:
         url = f"{base}/video.jpg?{photos.video.name}"
         item = {"id": "video", "name": photos.video.name, "url": url}
@@ -36,6 +35,13 @@ def _listed(session: Session) -> dict[str, Any]:
     masks = sum(each.mask is not None for each in photos.photos)
     text = f"{len(items)} photo{'s' if len(items) > 1 else ''}" if items else "No photos yet"
     return {"kind": "photos", "items": items, "text": f"{text}, {masks} with masks" if masks else text}
+
+
+def _sample(name: str) -> dict[str, Any]:
+    names = sample_names(name)
+    items = [{"id": name, "name": name, "url": f"{PREFIX[1:]}/sample/{name}"} for name in names]
+    text = f"Sample scene: {len(names)} photos" if names else "Sample video: 3 seconds of a walk"
+    return {"kind": "photos" if names else "video", "items": items, "text": text}
 
 
 def frame_choices(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -51,6 +51,7 @@ def add_endpoint(server: Server) -> None:
         confidence_percentile: float = 10,
         max_points: int = 1_000_000,
         formats: list[str] | None = None,
+        request: gr.Request = None,
     ) -> tuple[dict[str, Any], list[str]]:
         """Reconstruct a scene in 3D from photos of it, or from one video: cameras, depth and a coloured point cloud.
 
@@ -78,13 +79,13 @@ def add_endpoint(server: Server) -> None:
             formats=tuple(formats or ()),
         )
         try:
-            with TemporaryDirectory(dir=server.root) as folder:
-                files = await files_of(photos or [], Path(folder), server.uploads)
+            with server.places.taken(server.guest(request)), TemporaryDirectory(dir=server.root) as folder:
+                files = await files_of(photos or [], Path(folder), server.uploads, server.limits)
                 return await result_of(
                     server.jobs, server.jobs.submit(lambda job: answer(server, settings, files, job))
                 )
         except Exception as error:
-            raise gr.Error(sentence(error)) from error
+            raise gr.Error(sentence(error), print_exception=False) from error
 
     button.click(reconstruct, inputs, outputs, api_name="reconstruct", api_visibility="public", concurrency_limit=None)
 

@@ -16,6 +16,7 @@ from .display import photo_list, viewer_value
 from .opened import nodes_html, open_document, opened_html
 from .routes import entry_url, file_url
 from .runs import Runs, Updates, Values
+from .server import refusal
 from .visits import QUIET
 
 DOWNLOAD = "(url) => { const a = document.createElement('a'); a.href = url; a.download = ''; a.click(); }"
@@ -47,7 +48,7 @@ class Exchange:
         try:
             document = work.document_of(session, settings)
         except WorkflowError as error:
-            raise gr.Error(str(error)) from error
+            raise refusal(error) from error
         target = session.host.output_folder / "manyview_workflow.json"
         target.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         return file_url(session, target)
@@ -58,7 +59,7 @@ class Exchange:
         try:
             session.opened = opened = open_document(session, read_file(file))
         except WorkflowError as error:
-            raise gr.Error(str(error), duration=20) from error
+            raise refusal(error, duration=20) from error
         finally:
             file.unlink(missing_ok=True)
         updates: Updates = {
@@ -89,7 +90,7 @@ class Exchange:
         session = self.session(request)
         opened = session.opened
         if opened is None:
-            raise gr.Error("Open a workflow first.")
+            raise refusal("Open a workflow first.")
         do = partial(work.run_workflow, session, opened.graph, opened.document)
         async for updates in self.runs.carry_out(session, self.server.jobs, do, partial(self._ran, session)):
             yield updates

@@ -11,10 +11,13 @@ from typing import Any
 from urllib.parse import unquote
 
 import gradio as gr
-from gradio.processing_utils import async_ssrf_protected_download
 from gradio_client.utils import is_file_obj_with_meta
 
 from ..scene.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
+from ..texts.paths import is_there
+from .fetch import fetch
+from .photos import MOST_BYTES
+from .server import Limits
 
 UPLOADED = "/gradio_api/file="  # how an address of this demo names what was uploaded to it
 ABOUT = (
@@ -34,19 +37,22 @@ def file_input() -> gr.JSON:
     return made
 
 
-async def files_of(given: Sequence[Any], folder: Path, uploads: Path) -> list[Path]:
+async def files_of(given: Sequence[Any], folder: Path, uploads: Path, limits: Limits) -> list[Path]:
     """The files: those given as text in `folder`, uploads where they are, to be moved; ValueError if one cannot be had.
 
     uploads: the folder in which gradio keeps what was sent.
     """
     if not isinstance(given, list):
         raise ValueError(f"photos must be a list, not {type(given).__name__}.")
-    files = []
+    if len(given) > limits.images:
+        raise ValueError(f"These are {len(given):,} photos; at most {limits.images:,} can be used here.")
+    files: list[Path] = []
     for number, one in enumerate(given):
         place = folder / str(number)  # equal names do not meet
         place.mkdir()
         if isinstance(one, str):
-            files.append(await _from_text(one.strip(), place, uploads))
+            left = min(limits.upload_bytes, MOST_BYTES - sum(path.stat().st_size for path in files))
+            files.append(await _from_text(one.strip(), place, uploads, left))
         elif is_file_obj_with_meta(one):
             files.append(_uploaded(Path(one["path"]), uploads))
         else:
@@ -54,21 +60,23 @@ async def files_of(given: Sequence[Any], folder: Path, uploads: Path) -> list[Pa
     return files
 
 
-async def _from_text(text: str, folder: Path, uploads: Path) -> Path:
+async def _from_text(text: str, folder: Path, uploads: Path, most_bytes: int) -> Path:
     if text.startswith("data:"):
-        return await to_thread(_decoded, text, folder)
+        return await to_thread(_decoded, text, folder, most_bytes)
     if not text.startswith(("http://", "https://")):
         raise ValueError(f"{shortened(text)} is no web address and no data: URI. {ABOUT}")
     if UPLOADED in text:
         path = _uploaded(Path(unquote(text.split(UPLOADED, 1)[1])), uploads)
         return Path(await to_thread(shutil.copy, path, folder / path.name))  # its address may be given again
     try:
-        return _with_suffix(Path(await async_ssrf_protected_download(text, str(folder))))
-    except Exception as error:  # of many kinds: no such host, a host inside this network, an answer that is none
-        raise ValueError(f"{shortened(text)} cannot be fetched: {error}") from error
+        return await to_thread(_with_suffix, await fetch(text, folder, most_bytes))
+    except ValueError as error:
+        raise ValueError(f"{shortened(text)} cannot be fetched: {error}.") from error
 
 
-def _decoded(text: str, folder: Path) -> Path:
+def _decoded(text: str, folder: Path, most_bytes: int) -> Path:
+    if len(text) * 3 // 4 > most_bytes:
+        raise ValueError(f"{shortened(text)} is larger than {most_bytes / 1e6:,.0f} MB.")
     head, _, body = text.partition(",")
     kind, *how = head.removeprefix("data:").split(";")
     if "base64" not in how:
@@ -83,7 +91,7 @@ def _decoded(text: str, folder: Path) -> Path:
 
 def _uploaded(path: Path, uploads: Path) -> Path:
     """The path, if it is one of what was uploaded."""
-    if not path.resolve().is_relative_to(uploads.resolve()) or not path.is_file():
+    if not is_there(path) or not path.resolve().is_relative_to(uploads.resolve()) or not path.is_file():
         raise ValueError(f"{path.name} was not uploaded here, or it is gone; upload it again.")
     return path
 

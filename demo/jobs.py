@@ -3,6 +3,7 @@
 import contextvars
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,10 @@ class Job:
         self.error: Exception | None = None
         self.started: float | None = None
         self.ended = threading.Event()
-        self._work = work
+        self._work: Callable[[Job], Any] | None = work
         self._stop = threading.Event()
+        self._at_end: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
         self._context = contextvars.copy_context()  # some hosts of demos keep the visitor's quota there
 
     @property
@@ -77,9 +80,39 @@ class Job:
         except Cancelled:
             self.state = CANCELLED
         except Exception as error:  # whoever waits for the job raises it again
+            let_go(error)
             self.error, self.state = error, FAILED
         finally:
+            self._work = None
+            self.end()
+
+    def on_end(self, call: Callable[[], None]) -> None:
+        """Call this once the job is over, whichever way; at once if it is."""
+        with self._lock:
+            if not self.is_over:
+                self._at_end.append(call)
+                return
+        call()
+
+    def end(self) -> None:
+        """It is over."""
+        with self._lock:
             self.ended.set()
+            waiting, self._at_end = self._at_end, []
+        for call in waiting:
+            call()
+
+
+def let_go(error: BaseException | None) -> None:
+    """Free what the failed functions held: an error that is kept keeps their variables, which may be gigabytes."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            traceback.clear_frames(each.__traceback__)
+            waiting += [each.__cause__, each.__context__]
 
 
 class Jobs:
@@ -115,7 +148,7 @@ class Jobs:
             if job in self._waiting:
                 self._waiting.remove(job)
                 job.state = CANCELLED
-                job.ended.set()
+                job.end()
 
     def _work(self) -> None:
         while True:

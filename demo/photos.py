@@ -60,6 +60,11 @@ class Photos:
         return FOLDER if self.photos else ""
 
     @property
+    def is_untouched(self) -> bool:
+        """Whether this is what every visitor begins with."""
+        return self.sample == next(iter(SAMPLES))
+
+    @property
     def masks(self) -> str:
         """How Load Images calls the folder of masks."""
         return MASK_FOLDER if self.sample is None and any(photo.mask for photo in self.photos) else NO_MASKS
@@ -189,7 +194,7 @@ class Photos:
         if not target.exists():
             picture = read_picture(photo.path, enough=THUMBNAIL_PX).image
             picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
-            picture.save(target, quality=82)
+            save_whole(picture, target)
         return target
 
     def video_thumbnail(self) -> Path:
@@ -200,7 +205,7 @@ class Photos:
             read_frames(self.video, [0], lambda frame: frames.append(frame.picture.image))
             picture = frames[0]
             picture.thumbnail((2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
-            picture.save(target, quality=82)
+            save_whole(picture, target)
         return target
 
     def _adopt_sample(self) -> None:
@@ -305,6 +310,13 @@ def ordered_names(names: Sequence[str]) -> list[str]:
         return unique
     digits = len(str(len(unique)))
     return [f"{place:0{digits}}_{name}" for place, name in enumerate(unique, start=1)]
+
+
+def save_whole(picture: Image.Image, target: Path) -> None:
+    """Save a JPEG that nobody can see half written."""
+    partial = target.with_name(f"{secrets.token_hex(4)}.part")
+    picture.save(partial, format="JPEG", quality=82)
+    partial.replace(target)
 
 
 def link_or_copy(path: Path, target: Path) -> None:

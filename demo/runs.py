@@ -1,6 +1,7 @@
 """Events of the page that run something and show what comes out."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,9 @@ from . import views, work
 from .display import photo_list
 from .jobs import Job, Jobs
 from .routes import file_url
-from .server import follow, result_of, sentence
+from .server import follow, refusal, result_of, sentence
 from .sessions import Session, is_busy
-from .settings import Settings
+from .settings import START_MODEL, Settings
 from .shown import Updates, outputs, shown
 from .visits import QUIET, Visits
 
@@ -72,14 +73,13 @@ class Runs:
 
     def arrive(self, token: Any, request: gr.Request) -> Updates:
         """What the page shows at first; all that was there, if it was only loaded again."""
-        page = self.page
-        try:
-            session, is_back = self.server.sessions.resume(request.session_hash, str(token or ""))
-        except ValueError as error:
-            raise gr.Error(str(error)) from error
-        updates: Updates = {page.keepsake: session.token, page.photos: photo_list(session)}
-        model = session.settings.model["model"]
-        if is_back:
+        page, number, sessions = self.page, request.session_hash or "", self.server.sessions
+        session = sessions.resume(number, str(token or ""), request.username or "") or sessions.find(number)
+        kept = session.token if session is not None else sessions.token_of(number)
+        updates: Updates = {page.keepsake: kept, page.photos: photo_list(session)}
+        model = START_MODEL
+        if session is not None:
+            model = session.settings.model["model"]
             updates |= dict(zip(page.controls.components, page.controls.values(session.settings), strict=True))
             if session.outcome is not None:
                 files = session.files
@@ -90,8 +90,8 @@ class Runs:
 
     async def go_on(self, request: gr.Request) -> AsyncIterator[Updates]:
         """After the page was loaded again: watch what still runs."""
-        session = self.session(request)
-        if session.watch is None or not (is_busy(session) or session.watch.job.error):
+        session = self.visits.known(request)
+        if session is None or session.watch is None or not (is_busy(session) or session.watch.job.error):
             yield {self.page.files: gr.skip()}
             return
         async for updates in self.watch(session.watch):
@@ -126,8 +126,8 @@ class Runs:
 
         only: the buttons that may be changed; None for all. The job goes on when the page is loaded again.
         """
-        session.watch = Watch(jobs, self.submit(session, jobs, do), show, only)
-        async for updates in self.watch(session.watch):
+        watch = session.watch = Watch(jobs, self.submit(session, jobs, do), show, only)
+        async for updates in self.watch(watch):
             yield updates
 
     async def watch(self, watch: Watch) -> AsyncIterator[Updates]:
@@ -144,18 +144,31 @@ class Runs:
         except Exception as error:
             said = sentence(error)
             yield {**buttons(), status: views.message("failed", f"That did not work. {said}")}
-            raise gr.Error(said, duration=20) from error
+            raise refusal(said, duration=20) from error
         yield {**buttons(), **({status: views.status(job)} if job.result is None else watch.show(job.result))}
 
     def submit(self, session: Session, jobs: Jobs, do: Callable[[Job], Any]) -> Job:
         """A job in a queue; the visitor's last one must be over."""
         if is_busy(session):
-            raise gr.Error(BUSY)
-        try:
-            session.job = jobs.submit(do)
-        except ValueError as error:
-            raise gr.Error(str(error)) from error
+            raise refusal(BUSY)
+        with ExitStack() as stack:
+            stack.enter_context(self.placed(session))
+            try:
+                session.job = jobs.submit(do)
+            except ValueError as error:
+                raise refusal(error) from error
+            session.job.on_end(stack.pop_all().close)
         return session.job
+
+    @contextmanager
+    def placed(self, session: Session) -> Iterator[None]:
+        """Hold one of the visitor's places as long as work of theirs waits or runs."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.server.places.taken(session.guest))
+            except ValueError as error:
+                raise refusal(error) from error
+            yield
 
     def buttons(self, busy: bool = False) -> Updates:
         """The buttons while something runs, or when nothing does."""
@@ -164,15 +177,15 @@ class Runs:
         return {page.run: ready, page.compare: ready, page.cancel: gr.update(interactive=busy)}
 
     def cancel(self, request: gr.Request) -> None:
-        session = self.session(request)
-        if session.job is not None:
+        session = self.visits.known(request)
+        if session is not None and session.job is not None:
             for jobs in (self.server.jobs, self.server.quick, self.server.downloads):
                 jobs.cancel(session.job)
 
     async def filter_points(self, values: Values, request: gr.Request) -> AsyncIterator[Updates]:
         """Choose the points again if the controls say something else than what is shown."""
-        session, page = self.session(request), self.page
-        if session.outcome is None or is_busy(session):  # after a run this is asked again
+        session, page = self.visits.known(request), self.page
+        if session is None or session.outcome is None or is_busy(session):  # after a run this is asked again
             yield {page.files: gr.skip()}
             return
         settings = self.chosen(session, values)
@@ -181,43 +194,46 @@ class Runs:
             yield emptied or {page.files: gr.skip()}
             return
         try:
-            outcome = await self.quickly(lambda job: work.filter_points(session, settings, job))
+            outcome = await self.quickly(session, lambda job: work.filter_points(session, settings, job))
         except gr.Error as error:
             yield {page.status: views.message("failed", f"The points are as before. {error.message}")}
             raise
         yield {**emptied, **shown(page, session, outcome, again=True)}
 
     async def set_scale(self, event: gr.EventData, request: gr.Request) -> Updates:
-        session = self.session(request)
-        if session.outcome is None:
+        session = self.visits.known(request)
+        if session is None or session.outcome is None:
             return {self.page.files: gr.skip()}
         units, meters = float(event.units), float(event.meters)
-        outcome = await self.quickly(lambda job: work.set_scale(session, units, meters, job))
+        outcome = await self.quickly(session, lambda job: work.set_scale(session, units, meters, job))
         updates = shown(self.page, session, outcome, again=True)
         del updates[self.page.viewer]  # it has the scale already, and its view stays
         return updates
 
     async def forget_scale(self, values: Values, request: gr.Request) -> Updates:
-        session = self.session(request)
-        if session.outcome is None:
+        session = self.visits.known(request)
+        if session is None or session.outcome is None:
             return {self.page.files: gr.skip()}
         settings = replace(self.chosen(session, values), scale=None)
-        outcome = await self.quickly(lambda job: work.filter_points(session, settings, job))
+        outcome = await self.quickly(session, lambda job: work.filter_points(session, settings, job))
         return shown(self.page, session, outcome, again=True)
 
-    async def quickly(self, do: Callable[[Job], Any]) -> Any:
+    async def quickly(self, session: Session, do: Callable[[Job], Any]) -> Any:
         """Work that does not wait for the network."""
         try:
-            return await result_of(self.server.quick, self.server.quick.submit(do))
+            with self.placed(session):
+                return await result_of(self.server.quick, self.server.quick.submit(do))
+        except gr.Error:
+            raise
         except Cancelled:
-            raise gr.Error("Cancelled.") from None
+            raise refusal("Cancelled.") from None
         except Exception as error:
-            raise gr.Error(sentence(error)) from error
+            raise refusal(error) from error
 
     def look(self, event: gr.EventData, request: gr.Request) -> None:
         """The viewer's options, to be saved with the workflow."""
-        session = self.session(request)
-        if isinstance(event.options, dict):
+        session = self.visits.known(request)
+        if session is not None and isinstance(event.options, dict):
             session.settings = replace(session.settings, view=event.options)
 
     async def make_files(self, values: Values, request: gr.Request) -> AsyncIterator[Updates]:
@@ -237,7 +253,7 @@ class Runs:
         from ..models.download import download_checkpoint
 
         if not self.server.allow_downloads or model not in CHECKPOINTS:
-            raise gr.Error("Models cannot be downloaded here.")
+            raise refusal("Models cannot be downloaded here.")
         session, folder = self.session(request), self.server.sessions.model_folder
 
         def do(job: Job) -> Any:
@@ -266,7 +282,7 @@ class Runs:
             session.settings = settings
             return settings
         except ValueError as error:
-            raise gr.Error(sentence(error)) from error
+            raise refusal(error) from error
 
 
 def _settled(component: Any) -> list[Any]:

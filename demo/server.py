@@ -2,21 +2,34 @@
 
 import asyncio
 import logging
+import re
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
+from typing import Any
 
 from ..texts.memory import is_out_of_memory, memory_sentence
 from ..workflows.problem import Cancelled
 from . import views
 from .jobs import Job, Jobs
+from .places import Guest, Places
 from .sessions import Sessions
 from .texts import plain
 
 logger = logging.getLogger(__name__)
 CODE = Path(__file__).resolve().parents[1]
+ANONYMOUS = re.compile(r"[0-9a-f]{32}|")  # what gradio gives to a call that says nothing of a session
 LOOK_S = 0.15  # between two looks at a job
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What programs may give at a time."""
+
+    images: int = 300
+    upload_bytes: int = 500_000_000
 
 
 @dataclass
@@ -29,11 +42,19 @@ class Server:
     jobs: Jobs = field(default_factory=Jobs)
     quick: Jobs = field(default_factory=Jobs)
     downloads: Jobs = field(default_factory=Jobs)
+    places: Places = field(default_factory=Places)
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def uploads(self) -> Path:
         """Where gradio puts what visitors send."""
         return self.root / "gradio"
+
+    def guest(self, request: Any) -> Guest:
+        """Who is behind a request of gradio's: a user, a page, or without either an address."""
+        number, address = request.session_hash or "", request.client.host if request.client else ""
+        name = request.username or ("" if ANONYMOUS.fullmatch(number) else number) or address
+        return Guest(name, address, self.sessions.is_open(number))
 
     @property
     def answers(self) -> Path:
@@ -68,6 +89,14 @@ async def result_of(jobs: Jobs, job: Job) -> object:
     if job.result is None and job.error is None:
         raise Cancelled
     return job.result
+
+
+def refusal(error: BaseException | str, duration: float | None = 10) -> Any:
+    """The error that the page shows: it takes messages for HTML, and they may quote files."""
+    import gradio as gr
+
+    text = error if isinstance(error, str) else sentence(error)
+    return gr.Error(escape(text, quote=False), duration=duration, print_exception=False)
 
 
 def sentence(error: BaseException) -> str:

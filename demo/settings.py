@@ -18,6 +18,7 @@ DEPTH, COMPARE = "ManyView_DepthMaps", "ManyView_Compare"
 INFERENCE = tuple(each.name for each in parameters.RECONSTRUCT)  # what views of Load Images leave open
 FILES = ("cameras", "colmap_text", "colmap_points", "depth_format")
 START_SOURCE = next(iter(SAMPLES))
+START_MODEL = "mini"
 START_FORMATS = ("ply", "glb")
 
 

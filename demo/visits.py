@@ -1,5 +1,6 @@
 """Events of the page about the visitor, their photos and the words beside controls."""
 
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from ..nodes.graph.loading import SAMPLES
 from .controls import METHOD_FIELDS
 from .display import photo_list
 from .panels import Page
-from .server import Server, sentence
+from .server import Server, refusal
 from .sessions import Session
 from .settings import SPARSITY, known
 from .texts import is_here, method_text, model_text, plain
@@ -42,11 +43,17 @@ class Visits:
             method.change(self.tell_method, method, outputs, **QUIET)
 
     def session(self, request: gr.Request) -> Session:
-        """The visitor's session."""
+        """The visitor's session, which begins here if they have done nothing before."""
         try:
-            return self.server.sessions.of(request.session_hash)
+            session = self.server.sessions.of(request.session_hash, request.username or "")
         except ValueError as error:
-            raise gr.Error(str(error)) from error
+            raise refusal(error) from error
+        session.guest = self.server.guest(request)
+        return session
+
+    def known(self, request: gr.Request) -> Session | None:
+        """The visitor's session if they have done something."""
+        return self.server.sessions.find(request.session_hash)
 
     def leave(self, request: gr.Request) -> None:
         self.server.sessions.leave(request.session_hash)
@@ -60,9 +67,9 @@ class Visits:
             else:
                 problems = session.photos.add(files, replaces=bool(event.replaces))
         except (ValueError, OSError) as error:
-            raise gr.Error(sentence(error)) from error
+            raise refusal(error) from error
         for problem in problems[:WARNINGS]:
-            gr.Warning(plain(problem))
+            gr.Warning(escape(plain(problem), quote=False))
         if len(problems) > WARNINGS:
             gr.Warning(f"{len(problems) - WARNINGS} more files could not be used.")
         return photo_list(session)
@@ -79,7 +86,7 @@ class Visits:
         try:
             session.photos.arrange([str(each) for each in event.order])
         except ValueError as error:
-            raise gr.Error(str(error)) from error
+            raise refusal(error) from error
         return photo_list(session)
 
     def clear(self, request: gr.Request) -> str:
@@ -96,7 +103,7 @@ class Visits:
 
     def refuse(self, event: gr.EventData) -> None:
         """A message that a script of the page has for the visitor."""
-        raise gr.Error(str(event.text)[:500])
+        raise refusal(str(event.text)[:500])
 
     def tell_model(self, model: str) -> tuple[str, Any]:
         folder = self.server.sessions.model_folder

@@ -290,6 +290,9 @@ def test_two_users_at_once(demo: Any, visit: Any, log: Any) -> None:
 
 
 def test_files_go_when_the_visitor_leaves(visitor: Visitor, demo: Any) -> None:
+    assert not demo.visitors, "who only looks has no files"
+    visitor.page.click("#sample-video")
+    visitor.page.wait_for_selector("#photos .mv-hint:has-text('Sample video')")
     folders = demo.visitors
     assert folders
     visitor.page.close()

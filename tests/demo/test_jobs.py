@@ -1,6 +1,7 @@
 """The queue: one at a time, in order, with a place, to be cancelled."""
 
 import threading
+import weakref
 
 import pytest
 
@@ -46,6 +47,46 @@ def test_an_error_is_kept_and_the_queue_goes_on() -> None:
     job = jobs.submit(lambda job: 1 / 0)
     assert job.ended.wait(WAIT_S) and job.state == FAILED and isinstance(job.error, ZeroDivisionError)
     assert jobs.submit(lambda job: 1).ended.wait(WAIT_S)
+
+
+def test_a_failed_job_frees_what_it_held() -> None:
+    class Large:
+        pass
+
+    kept: list[weakref.ref] = []
+
+    def work(job: Job) -> None:
+        large = Large()
+        kept.append(weakref.ref(large))
+        try:
+            inner(large)
+        except ZeroDivisionError as error:
+            raise ValueError("words") from error
+
+    def inner(large: Large) -> None:
+        raise ZeroDivisionError
+
+    jobs = Jobs()
+    job = jobs.submit(work)
+    assert job.ended.wait(WAIT_S) and str(job.error) == "words"
+    assert kept[0]() is None and job.error.__traceback__ is not None, "where it was stays known"
+
+
+def test_what_is_to_be_called_in_the_end() -> None:
+    """Once, whether a job ends, is cancelled while it waits, or is over already."""
+    jobs, gate, begun, ends = Jobs(), threading.Event(), threading.Event(), []
+    running = jobs.submit(lambda job: (begun.set(), gate.wait(WAIT_S)))
+    waiting = jobs.submit(lambda job: 1)
+    for name, job in (("running", running), ("waiting", waiting)):
+        job.on_end(lambda name=name: ends.append(name))
+    assert begun.wait(WAIT_S)
+    jobs.cancel(waiting)
+    assert ends == ["waiting"]
+    gate.set()
+    assert running.ended.wait(WAIT_S)
+    assert jobs.submit(lambda job: 1).ended.wait(WAIT_S) and ends == ["waiting", "running"]
+    running.on_end(lambda: ends.append("late"))
+    assert ends[2:] == ["late"]
 
 
 def test_too_many_wait() -> None:

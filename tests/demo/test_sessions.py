@@ -41,26 +41,27 @@ def test_a_page_that_is_loaded_again_finds_its_session(sessions: Sessions) -> No
     before = sessions.of("1")
     sessions.leave("1")
     assert before.host.base.exists() and sessions.by_token(before.token) is before
-    assert sessions.resume("2", before.token) == (before, True) and sessions.of("2") is before
-    assert sessions.resume("3", before.token) == (before, True), "a copy of the page shows the same"
+    assert sessions.token_of("1") == before.token != sessions.token_of("2")
+    assert sessions.resume("2", before.token) is before and sessions.of("2") is before
+    assert sessions.resume("3", before.token) is before, "a copy of the page shows the same"
+    assert sessions.resume("4", before.token, user="bob") is None, "it belongs to somebody else"
     sessions.leave("2")
     assert sessions.of("3") is before
     for wrong in ("", "x", "\u4f60"):
-        other, is_back = sessions.resume(f"new {wrong}", wrong)
-        assert not is_back and other is not before
+        assert sessions.resume(f"new {wrong}", wrong) is None
 
 
 def test_who_does_not_come_back_is_forgotten(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path / "sessions", tmp_path / "models", torch.device("cpu"), leave_seconds=0.05)
     gone, back = sessions.of("1"), sessions.of("2")
     sessions.leave("2")
-    assert sessions.resume("3", back.token)[1]
+    assert sessions.resume("3", back.token) is back
     sessions.leave("1")
     end = time.monotonic() + 60
     while gone.host.base.exists() and time.monotonic() < end:
         time.sleep(0.02)
     assert not gone.host.base.exists() and back.host.base.exists() and len(sessions) == 1
-    assert not sessions.resume("4", gone.token)[1]
+    assert sessions.resume("4", gone.token) is None
     sessions.close_all()
     assert not back.host.base.exists()
 
@@ -85,8 +86,46 @@ def test_idle_ones_go_unless_they_work(sessions: Sessions) -> None:
     assert not idle.host.base.exists() and busy.host.base.exists() and len(sessions) == 2
 
 
-def test_too_many(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_SESSIONS", 1)
-    sessions.of("1")
-    with pytest.raises(ValueError, match="are here already"):
-        sessions.of("2")
+def test_those_who_have_done_something_stay(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all places are taken, unused sessions give way, then those whose page is not open; the others never."""
+    monkeypatch.setattr(module, "MOST_SESSIONS", 2)
+    used, unused = sessions.of("used"), sessions.of("unused")
+    used.photos.clear()
+    third = sessions.of("third")
+    third.photos.clear()
+    assert not unused.host.base.exists() and sessions.find("unused") is None
+    with sessions.page_open("used"):
+        fourth = sessions.of("fourth")
+        assert not third.host.base.exists() and used.host.base.exists(), "nobody has the third one's page open"
+        fourth.photos.clear()
+        with sessions.page_open("fourth"), pytest.raises(ValueError, match="2 people are here already"):
+            sessions.of("fifth")
+        fourth.job = Job(lambda job: None)
+        with pytest.raises(ValueError, match="2 people are here already"):
+            sessions.of("fifth")
+    assert sessions.find("used") is used and len(sessions) == 2
+
+
+def test_invented_ids_take_no_places(sessions: Sessions) -> None:
+    for number in range(3 * module.MOST_SESSIONS):
+        assert sessions.find(str(number)) is None
+        sessions.of(str(number))
+    assert len(sessions) == module.MOST_SESSIONS
+    for number in ("", "x" * 101):
+        with pytest.raises(ValueError, match="load it again"):
+            sessions.of(number)
+
+
+def test_unused_ones_go_early(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UNUSED_S", 10)
+    unused, used = sessions.of("1"), sessions.of("2")
+    used.photos.clear()
+    for each in (unused, used):
+        each.seen = time.monotonic() - 11
+    sessions.of("3")
+    assert not unused.host.base.exists() and used.host.base.exists()
+
+
+def test_sessions_belong_to_who_logged_in(sessions: Sessions) -> None:
+    assert sessions.belongs_to("1", "ada") and sessions.belongs_to("1", "ada")
+    assert not sessions.belongs_to("1", "bob") and sessions.belongs_to("2", "bob")
