@@ -140,19 +140,28 @@ def write(
     progress: "Progress | None",
 ) -> tuple[list[Path], list[str], int]:
     """The files, a sentence for each format that could not be written, and how many points there are."""
-    from ..nodes.export import IncompleteExport, export
+    from ..nodes.export import WITHOUT_POINTS, IncompleteExport, export
     from ..nodes.point_cloud import point_cloud
+    from . import describe
 
     seconds |= scene.timings
+    formats, failures = arguments.formats, []
     with timed(seconds, "point cloud"):
-        cloud = point_cloud(scene, **chosen(arguments, parameters.POINT_CLOUD), progress=progress)
+        try:
+            cloud = point_cloud(scene, **chosen(arguments, parameters.POINT_CLOUD), progress=progress)
+        except (MemoryError, RuntimeError) as error:  # the scene is there, and some files need no points
+            formats = [name for name in formats if name in WITHOUT_POINTS]
+            if not formats:
+                raise
+            cloud, failures = None, [f"The points could not be made: {describe(error)}"]
+    points = 0 if cloud is None else len(cloud)
     with timed(seconds, "files"):
         options = chosen(arguments, parameters.EXPORT)
         try:
-            files = export(scene, cloud, folder, arguments.formats, **options, overwrite=overwrite, progress=progress)
+            files = export(scene, cloud, folder, formats, **options, overwrite=overwrite, progress=progress)
         except IncompleteExport as error:
-            return error.files, error.sentences, len(cloud)
-    return files, [], len(cloud)
+            return error.files, [*failures, *error.sentences], points
+    return files, failures, points
 
 
 def tell(

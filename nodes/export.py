@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 PLACES = {"ply": "points.ply", "glb": "scene.glb", "npz": "scene.npz"}  # the others are folders of their names
 
+WITHOUT_POINTS = ("npz", "depth")  # formats of the scene alone
 NPZ_BYTES = 3 + 4 + 4  # of a pixel: colours, depth and confidence
 
 
@@ -50,7 +51,7 @@ class IncompleteExport(RuntimeError):
 @documented
 def export(
     scene: Reconstruction,
-    cloud: PointCloud,
+    cloud: PointCloud | None,
     folder: str | PathLike,
     formats: str | Sequence[str] = tuple(EXPORT_FORMATS),
     *,
@@ -70,11 +71,15 @@ def export(
     error before anything is written, unless `overwrite`. Where one format fails the others are written all the same,
     and then IncompleteExport says what is missing; the failure of a format alone is raised as it is. No two runs write
     into one folder at a time. What COLMAP could not be given as an original is added to the notes of the scene.
+    Without a cloud npz and depth can be written.
     """
     formats = (formats,) if isinstance(formats, str) else formats
     check_formats(formats)
     folder, given = named_path(folder), scene
-    scene, cloud = sound_with_cloud(scene, cloud)
+    if cloud is not None:
+        scene, cloud = sound_with_cloud(scene, cloud)
+    elif wrong := [name for name in formats if name not in WITHOUT_POINTS]:
+        raise ValueError(f"{', '.join(wrong)} need points; give them, or choose of {', '.join(WITHOUT_POINTS)}.")
     again = {"overwrite": True}  # what is there was refused before
     writers: dict[str, Callable[[Progress | None], Any]] = {
         "ply": lambda tell: write_ply(cloud, folder / "points.ply", **again),

@@ -1,6 +1,7 @@
 """The node that runs the network: views in, a scene out."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from ..point_cloud import point_cloud
 from ..reconstruct import load_of, reconstruct
 from ..report import report_text
 from .cameras import camera_matrices, viewer_camera
-from .host import Host, Result, temporary
+from .host import Host, Result, filled, temporary
 from .loading import given
 from .overall import overall
 from .packets import grey_image_of, scene_packet, views_of
@@ -47,7 +48,9 @@ def run_reconstruct(
     loaded: LoadedModel = model[0]["loaded"]
     views = join_views(images, masks, loaded, size, choice, host.progress)
     chosen = SparsityConfig.from_dict(sparsity[0]) if sparsity else None
-    return scene_result(host, run_model(host, model[0], views, chosen, options))
+    with filled(temporary(host, ".ply")) as path:
+        path.touch()  # where nothing can be written, it is told before the work
+        return scene_result(host, run_model(host, model[0], views, chosen, options), path)
 
 
 def run_model(
@@ -70,11 +73,11 @@ def run_model(
     raise torch.OutOfMemoryError(out_of_memory_message(loaded, load, free_bytes))
 
 
-def scene_result(host: Host, scene: Reconstruction) -> Result:
-    """The outputs of a finished scene."""
+def scene_result(host: Host, scene: Reconstruction, path: Path | None = None) -> Result:
+    """The outputs of a finished scene; its points go into the file of that path, or into a new one."""
     cloud = point_cloud(scene)
-    path = temporary(host, ".ply")
-    write_ply(cloud, path)
+    path = temporary(host, ".ply") if path is None else path
+    write_ply(cloud, path, overwrite=True)
     report = report_text(scene)
     extrinsics, intrinsics = camera_matrices(scene)
     pictures = (grey_image_of(depth_maps(scene)), grey_image_of(scene.confidence))

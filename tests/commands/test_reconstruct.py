@@ -146,6 +146,20 @@ def test_a_format_that_fails_costs_no_other(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["points.ply"]
 
 
+def test_points_that_cannot_be_made_cost_no_scene(
+    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("manyview.nodes.point_cloud.point_cloud", fail)
+    command = [photos, "--model", tiny_model, "--limit", "1", "--out", tmp_path / "out"]
+    assert run(*command) == commands.FAILED
+    assert "error: The points could not be made: Out of memory" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"scene.npz", "depth"}
+    assert len(npz.read_npz(tmp_path / "out" / "scene.npz")) == 1
+
+
 def test_an_output_that_leads_nowhere_is_told_before_the_work(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

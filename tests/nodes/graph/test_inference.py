@@ -70,6 +70,15 @@ def test_cancelling_leaves_nothing(host: FolderHost, model: dict) -> None:
     assert not any(host.temp_folder.iterdir())
 
 
+def test_a_temp_folder_that_cannot_be_written_is_told_before_the_work(
+    host: FolderHost, model: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "reconstruct", lambda *args, **options: pytest.fail("the network ran"))
+    monkeypatch.setattr(inference, "temporary", lambda host, ending: host.temp_folder / "gone" / f"x{ending}")
+    with pytest.raises(FileNotFoundError):
+        reconstruct(host, model, [torch.rand(2, 60, 80, 3)])
+
+
 def test_limit_takes_evenly_from_images_masks_and_views(host: FolderHost, model: dict, photos: Path) -> None:
     batch = torch.linspace(0, 1, 5)[:, None, None, None].expand(5, 42, 56, 3)
     masks = [torch.ones(3, 42, 56), torch.zeros(2, 42, 56)]
