@@ -210,7 +210,7 @@ def _bundled_path(checkpoint: Checkpoint) -> Path:
 
 def _in_hub_cache(checkpoint: Checkpoint) -> Path | None:
     try:
-        from .download import in_hub_cache
+        from .hub_cache import in_hub_cache
     except ImportError:  # the ComfyUI registry's archive comes without that file
         return None
     return in_hub_cache(checkpoint)

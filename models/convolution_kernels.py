@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .sparse.kernel import on_device
+from .launch import on_device
 
 ELEMENTS = 4096  # of a map that a program holds at once
 

@@ -49,21 +49,6 @@ def download_checkpoint(
     return path
 
 
-def in_hub_cache(checkpoint: Checkpoint) -> Path | None:
-    """The file in Hugging Face's cache on this computer, or None."""
-    if checkpoint.repo is None:
-        return None
-    try:
-        from huggingface_hub import try_to_load_from_cache
-    except ImportError:
-        return None
-    for revision in (checkpoint.revision, "main"):
-        found = try_to_load_from_cache(checkpoint.repo, checkpoint.filename, revision=revision)
-        if isinstance(found, str) and Path(found).is_file():
-            return Path(found)
-    return None
-
-
 def _check_hash(path: Path, checkpoint: Checkpoint, progress: Progress | None) -> None:
     if checkpoint.sha256 is None:
         return

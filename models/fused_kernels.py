@@ -8,8 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
+from .launch import on_device
 from .rope import RopeTable
-from .sparse.kernel import on_device
 
 ELEMENTS = 4096  # of rows that a program holds at once
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .gpu_kernels import fault, why_no_kernels
+from .launch import LOG2_E, on_device
 
 NAME = "Hopper"
 WIDTH = 64  # of a head, in VGGT and Pi3
@@ -114,7 +115,6 @@ def launch(
 ) -> None:  # fmt: skip
     """Start the kernel: `operands` are its arguments k_desc to lse_ptr, `numbers` index_batch to lse_pair."""
     from .hopper_kernels import attend
-    from .sparse.kernel import LOG2_E, on_device
 
     with on_device(query):
         attend[grid](

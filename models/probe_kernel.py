@@ -4,7 +4,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .sparse.kernel import on_device
+from .launch import on_device
 
 LENGTH = 64
 

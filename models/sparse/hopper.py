@@ -14,8 +14,9 @@ import triton.language as tl
 from torch import Tensor
 
 from .. import gpu_kernels, hopper
+from ..launch import on_device
 from .blocks import BlockLayout, Centroids
-from .kernel import Readable, Tables, block_steps, on_device
+from .kernel import Readable, Tables, block_steps
 from .select import WIDEST_ROW, BlockIndex
 from .trial import small, tried
 

@@ -9,8 +9,6 @@ and results written where the projections left and want them. So are keys and va
 blocks that straddle frames are packed first.
 """
 
-import math
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +17,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..gpu_kernels import why_no_kernels
+from ..launch import LOG2_E, on_device
 from .blocks import BlockLayout, Centroids
 from .select import BlockIndex
 
@@ -26,7 +25,6 @@ HEAD_WIDTHS = (16, 32, 48, 64, 80, 96, 128)
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 PRECISIONS = ("ieee", "tf32")
 LARGEST_KEY_BLOCK = 128
-LOG2_E = math.log2(math.e)
 SHORT_TILE, SHORT_STAGES = 32, 2  # special keys and centroids of one step, and the depth of its load pipeline
 
 
@@ -234,11 +232,6 @@ def shared_bytes(tile: Tile, width: int, dtype: torch.dtype) -> int:
 def shared_limit(device: torch.device) -> int:
     """Shared memory that one program may have; older PyTorch does not tell, so the least of these GPUs is taken."""
     return getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 101_376)
-
-
-def on_device(x: Tensor) -> AbstractContextManager:
-    """Triton launches on the current device; make that the tensor's."""
-    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
 @triton.jit

@@ -10,9 +10,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..launch import on_device
 from .blocks import BlockLayout, Centroids, special_keys_and_values
 from .config import SparsityConfig
-from .kernel import Readable, Tables, as_operand, interpreted, on_device, token_row
+from .kernel import Readable, Tables, as_operand, interpreted, token_row
 from .select import Summary, half_scale
 
 

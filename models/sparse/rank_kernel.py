@@ -10,9 +10,9 @@ import torch
 import triton
 import triton.language as tl
 
+from ..launch import on_device
 from .blocks import BlockLayout
 from .config import SparsityConfig
-from .kernel import on_device
 from .select import BlockIndex, Summary, empty_index, head_values
 
 SCORES_AT_ONCE = 2**24  # 64 MiB: about the L2 cache of a large GPU

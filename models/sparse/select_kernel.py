@@ -14,9 +14,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..launch import LOG2_E, on_device
 from .blocks import BlockLayout
 from .config import SparsityConfig
-from .kernel import LOG2_E, as_operand, interpreted, on_device
+from .kernel import as_operand, interpreted
 from .rank_kernel import rank_blocks_triton
 from .select import (
     FIRST_LEVEL,
