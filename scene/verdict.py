@@ -57,7 +57,7 @@ def verdict(scene: Reconstruction) -> Verdict:
     low, high = np.percentile(values, (25, 75)).tolist() if values.size else (0.0, 0.0)
     mean = float(values.mean(dtype=np.float64)) if values.size else 0.0
     level = _level(scene.model, mean, high)
-    advice = "" if level == "good" else f"What can help: {BETTER}."
+    advice = f"What can help: {BETTER}." if level in ("doubtful", "a guess") else ""
     return Verdict(level, mean, low, high, MEANING[level], advice)
 
 

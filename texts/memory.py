@@ -1,7 +1,14 @@
 """Running out of memory, told in words: PyTorch, NumPy and Python each raise something else, often without a text."""
 
 OURS = "Out of memory: "  # how our own messages begin, which say what would fit
-SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "unable to allocate", "cannot allocate memory")
+SIGNS = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "unable to allocate",
+    "cannot allocate memory",
+    "bad_alloc",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -18,6 +18,7 @@ import torch
 
 from ...models.checkpoints import LoadedModel
 from ...models.progress import Progress
+from ...scene.export.claim import tidy
 from ...scene.export.names import portable_path
 from ...scene.files import is_video, natural_key
 from ..load_model import choose_device
@@ -162,7 +163,11 @@ def inside(folder: Path, name: str, must_exist: bool = True) -> Path:
 
 
 def reserve(wanted: Path, number: int, suffix: str = "") -> Path:
-    """Make the folder, or with a suffix the empty file, of this name and of the first free number from `number` on."""
+    """Make the folder, or with a suffix the empty file, of this name and of the first free number from `number` on.
+
+    What runs that were ended left half done in the folders beside it is cleared away.
+    """
+    tidy(wanted.parent)
     while True:
         path = wanted.with_name(f"{wanted.name}_{number:05}_{suffix}")
         try:

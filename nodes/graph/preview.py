@@ -3,6 +3,7 @@
 import hashlib
 
 from ...scene.export.viewer import write_viewer
+from ..report import verdict_text
 from ..set_scale import meters_per_unit
 from .host import Host, Result, entry, temporary
 from .output import cloud_for
@@ -19,6 +20,6 @@ def run_preview(host: Host, *, scene: dict, points: dict | None = None) -> Resul
     shown = [entry(host, folder / name) for name in ("points.ply", "cameras.json")]
     listed = [write_thumbnail(host, cloud, found, folder / "thumbnail.png"), folder / "points.ply"]
     same = hashlib.sha256(found.world_to_camera.tobytes()).hexdigest()  # as long as it stays, so does the viewer's view
-    text = f"{len(cloud):,} points, {len(found)} cameras"
+    text = f"{len(cloud):,} points, {len(found)} cameras\n{verdict_text(found)}"
     ui = {"3d": [entry(host, path) for path in listed], "manyview_preview": shown, "manyview_scene": [same]}
     return Result((), {**ui, "text": [text]})

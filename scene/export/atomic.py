@@ -25,7 +25,8 @@ def new_file(path: PathLike, overwrite: bool = False) -> Iterator[Path]:
     try:
         yield partial
         refuse_existing([path], overwrite)
-        os.replace(partial, path)
+        if overwrite or not _linked(partial, path):
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -52,6 +53,17 @@ def new_folder(folder: PathLike, overwrite: bool = False) -> Iterator[Path]:
                 os.replace(partial / path, folder / path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _linked(partial: Path, path: Path) -> bool:
+    """Give the file its name unless something has it by now (FileExistsError); False where there are no hard links."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise FileExistsError(f"{path} exists already; choose another name or allow overwriting.") from None
+    except OSError:
+        return False
+    return True
 
 
 def refuse_existing(paths: list[Path], overwrite: bool) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,7 +22,7 @@ from .atomic import PARTIAL, PathLike
 logger = logging.getLogger(__name__)
 
 MARK = ".manyview-writing"
-ATTEMPTS = 20
+ATTEMPTS, PAUSE_S = 8, 0.05
 _held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
 
 
@@ -71,6 +72,17 @@ def contents(folder: PathLike) -> list[Path]:
     return [path for path in folder.iterdir() if path.name != MARK and not PARTIAL.fullmatch(path.name)]
 
 
+def tidy(parent: Path) -> None:
+    """Clear away what ended runs left in the folders of a folder."""
+    for mark in parent.glob(f"*/{MARK}"):
+        try:
+            with claimed(mark.parent):
+                pass
+            mark.parent.rmdir()
+        except OSError:  # somebody writes there, or there are files in it
+            continue
+
+
 def was_ended(folder: PathLike) -> bool:
     """Whether a run was ended before it had written all that it wanted, or still writes."""
     return (Path(folder) / MARK).exists()
@@ -91,10 +103,8 @@ def _start(folder: Path) -> tuple[list[Path], IO[bytes], bool]:
     for _ in range(ATTEMPTS):
         try:
             return _make(folder), *_take(folder)
-        except FolderInUse:
-            raise
-        except (FileNotFoundError, FileExistsError):
-            continue
+        except (FileNotFoundError, FileExistsError):  # whoever only tidies is gone soon
+            time.sleep(PAUSE_S)
     return _make(folder), *_take(folder)
 
 

@@ -1,5 +1,7 @@
 """No half file under a final name, whatever happens."""
 
+import os
+
 import pytest
 
 from manyview.scene.export.atomic import new_file, new_folder
@@ -42,3 +44,20 @@ def test_folders_are_joined_not_replaced(tmp_path):
         (partial / "deep" / "new").write_text("newer")
     assert (folder / "deep" / "new").read_text() == "new" and not (folder / "other").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_file_that_appears_at_the_last_moment_is_kept(tmp_path, monkeypatch):
+    path, link = tmp_path / "a.txt", os.link
+
+    def late(*names):
+        path.write_text("theirs")
+        link(*names)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(FileExistsError, match="exists already"), new_file(path) as partial:
+        partial.write_text("mine")
+    assert path.read_text() == "theirs" and len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr(os, "link", lambda *names: (_ for _ in ()).throw(OSError("no hard links here")))
+    with new_file(tmp_path / "b.txt") as partial:
+        partial.write_text("mine")
+    assert (tmp_path / "b.txt").read_text() == "mine"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from manyview.scene.export.atomic import new_file, new_folder
-from manyview.scene.export.claim import MARK, FolderInUse, check_links, claimed, contents, was_ended
+from manyview.scene.export.claim import MARK, FolderInUse, check_links, claimed, contents, tidy, was_ended
 
 ENDED = """
 import runpy, sys
@@ -110,3 +110,21 @@ def test_names_of_half_files_fit_whatever_the_name(tmp_path: Path) -> None:
         with new_folder(tmp_path / f"f{name[:-1]}") as folder:
             (folder / "x").touch()
         assert (tmp_path / name).read_text() == name
+
+
+def test_what_ended_runs_left_beside_is_tidied(tmp_path: Path) -> None:
+    for name in ("one", "two", "busy"):
+        (tmp_path / name / ".colmap.0123abcd.partial" / "images").mkdir(parents=True)
+        (tmp_path / name / MARK).touch()
+    (tmp_path / "two" / "points.ply").touch()
+    with claimed(tmp_path / "busy"):
+        (tmp_path / "busy" / ".depth.0123abcd.partial").mkdir()
+        thread = threading.Thread(target=tidy, args=(tmp_path,))
+        thread.start()
+        thread.join()
+        assert (tmp_path / "busy" / ".depth.0123abcd.partial").exists()
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*")) == [
+        "busy/.depth.0123abcd.partial",
+        "two/points.ply",
+    ]
+    assert not (tmp_path / "one").exists()
