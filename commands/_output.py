@@ -48,7 +48,16 @@ def output_folder(inputs: list[str], wanted: Path | None, overwrite: bool) -> Pa
 
 def check_folder(folder: Path, overwrite: bool) -> None:
     """ValueError or FileExistsError if results cannot be written there."""
-    from ..scene.export.claim import check_links, contents, was_ended
+    from ..scene.export.claim import contents, was_ended
+
+    check_place(folder)
+    if contents(folder) and not overwrite and not was_ended(folder):
+        raise FileExistsError(not_empty(folder))
+
+
+def check_place(folder: Path) -> None:
+    """ValueError if no folder of that name can be made or written to, as far as can be told without trying."""
+    from ..scene.export.claim import check_links
 
     check_links(folder)
     there = next(path for path in (folder, *folder.absolute().parents) if is_there(path))
@@ -56,8 +65,6 @@ def check_folder(folder: Path, overwrite: bool) -> None:
         raise ValueError(f"--out {folder} cannot be: {there} is a file; name a folder.")
     if not os.access(there, os.W_OK):
         raise ValueError(f"nothing can be written to {there}; name another folder with --out.")
-    if contents(folder) and not overwrite and not was_ended(folder):
-        raise FileExistsError(not_empty(folder))
 
 
 def default_folders(inputs: list[str], overwrite: bool) -> Iterator[Path]:

@@ -55,14 +55,14 @@ def run(arguments: argparse.Namespace) -> None:
     from ..evaluation.style import require_matplotlib, write_plot
     from ..nodes.load_model import choose_device, choose_dtype
     from ._model import open_model
+    from ._output import check_place
     from ._progress_bars import ProgressBars
 
     require_matplotlib()
     wanted = arguments.figures or FIGURES
-    for name in wanted:
-        if name not in FIGURES:
-            raise ValueError(f"There is no figure {name!r}; choose from {', '.join(FIGURES)}.")
     out = arguments.out or Path("output") / "analysis"
+    check_place(out)
+    check(arguments, wanted)
     if out.exists() and any(out.iterdir()) and not (out / "analysis.json").exists() and not (out / "runs").exists():
         raise FileExistsError(f"{out} is not empty and holds no analysis; choose another folder for --out.")
     device = choose_device(arguments.device)
@@ -80,6 +80,22 @@ def run(arguments: argparse.Namespace) -> None:
             for plot in plots:
                 write_plot(plot, out)
                 print(f"{out / plot.name}.svg: {plot.caption}")
+
+
+def check(arguments: argparse.Namespace, wanted: Sequence[str]) -> None:
+    """ValueError for what cannot be meant, before a model is read."""
+    from ..nodes.sparsity import sparsity
+    from ..scene.files import find_files
+
+    for name in wanted:
+        if name not in FIGURES:
+            raise ValueError(f"There is no figure {name!r}; choose from {', '.join(FIGURES)}.")
+    for name in arguments.sparsity if "time" in wanted else ():
+        sparsity(method=name)
+    if arguments.images:
+        find_files(arguments.images[0] if len(arguments.images) == 1 else arguments.images)
+    if arguments.drop and min(arguments.drop) < 0:
+        raise ValueError(f"--drop counts layers, got {min(arguments.drop)}; give 0 or more.")
 
 
 def attention(

@@ -70,9 +70,11 @@ def run(arguments: argparse.Namespace) -> None:
     from ..models.gpu_kernels import allow_kernels
     from ..nodes.load_model import choose_device, choose_dtype
     from ._benchmark_forward import ForwardBenchmark
+    from ._output import check_place
     from ._progress_bars import ProgressBars
 
     require_matplotlib()
+    check_place(arguments.out)
     allow_kernels(not arguments.no_kernels)
     subjects = chosen_subjects(arguments)
     check(arguments, subjects)
@@ -125,6 +127,8 @@ def check(arguments: argparse.Namespace, subjects: Sequence[str]) -> None:
         raise ValueError("Sizes, frames and repeats must be at least 1, --special at least 0, --keep above 0 up to 1.")
     if "forward" not in subjects and (arguments.peers or arguments.add or arguments.compare):
         raise ValueError("--peers, --add and --compare belong to the subject forward; name it, or leave them out.")
+    if arguments.sparsity and not {"selection", "forward", "memory"} & {*subjects}:
+        raise ValueError("--sparsity belongs to selection, forward and memory; name one of them, or leave it out.")
 
 
 def layer_configs(arguments: argparse.Namespace) -> dict[str, Any]:

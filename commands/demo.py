@@ -5,8 +5,10 @@ computers. What visitors upload and make is deleted when they leave, and at the 
 """
 
 import argparse
+import errno
 import os
 import signal
+import socket
 import threading
 from pathlib import Path
 from typing import NoReturn
@@ -19,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all (default: 127.0.0.1)"
     )
-    parser.add_argument("--port", type=int, metavar="N", help="port (default: the first free one from 7860 on)")
+    parser.add_argument("--port", type=port_number, metavar="N", help="port (default: the first free one from 7860 on)")
     parser.add_argument(
         "--allow-host",
         action="append",
@@ -67,13 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Serve until somebody presses Ctrl-C."""
+    check_address(arguments.host, arguments.port)
+    given = [*arguments.auth, *from_environment()]
     from ..demo.app import Options, start
     from ..demo.roots import temporary_root
 
-    given = [
-        *arguments.auth,
-        *([name_and_password(os.environ["MANYVIEW_AUTH"])] if "MANYVIEW_AUTH" in os.environ else []),
-    ]
     options = Options(
         host=arguments.host,
         port=arguments.port,
@@ -117,6 +117,43 @@ def name_of_host(text: str) -> str:
         return checked_name(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def check_address(host: str, port: int | None) -> None:
+    """ValueError if nothing can listen there: tried before anything large is imported."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as listener:
+            if os.name == "posix":  # a port that was just given back; elsewhere the option means something else
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ValueError(f"--host {host} is no address; use 127.0.0.1, or 0.0.0.0 for all of this computer.") from error
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise ValueError(f"--host {host} is not an address of this computer; use 127.0.0.1 or 0.0.0.0.") from error
+        if port is None:
+            raise
+        why = "is used by another program" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        advice = "choose another with --port, or leave it out for the first free one"
+        raise ValueError(f"port {port} {why}; {advice}.") from error
+
+
+def from_environment() -> list[tuple[str, str]]:
+    """The name and password that MANYVIEW_AUTH holds, if it is set."""
+    if "MANYVIEW_AUTH" not in os.environ:
+        return []
+    try:
+        return [name_and_password(os.environ["MANYVIEW_AUTH"])]
+    except argparse.ArgumentTypeError as error:
+        raise ValueError(f"MANYVIEW_AUTH {error}.") from error
+
+
+def port_number(text: str) -> int:
+    """A port of TCP."""
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"must be a port from 1 to 65535, got {text!r}")
+    return int(text)
 
 
 def name_and_password(text: str) -> tuple[str, str]:

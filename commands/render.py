@@ -16,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from ._output import check_place
+
+    check_place(arguments.out)
     from ..nodes.load_model import choose_device
     from ..training.sample import write_sample
     from ._progress_bars import ProgressBars

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="set an input; NODE is an id, a title or a name such as 'load images' (--list shows them all)",
     )
     parser.add_argument(
-        "--input", type=Path, default=Path("input"), metavar="DIR", help="folder for what is read (default: input)"
+        "--input", type=Path, metavar="DIR", help="folder for what is read (default: input, if it is there)"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("output"), metavar="DIR", help="folder for what is written (default: output)"
@@ -69,6 +69,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, check, run and report."""
     if not arguments.workflow.is_file():
         raise FileNotFoundError(f"There is no file {arguments.workflow}; name a workflow.")
+    from ._output import check_place
+
+    if not (arguments.list or arguments.check):
+        check_place(arguments.out)
+    input_folder(arguments.input)
     from ..workflows.definitions import kinds
     from ..workflows.reading import graph_of, read_file
 
@@ -79,6 +84,17 @@ def run(arguments: argparse.Namespace) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="manyview_") as temporary:
         run_document(document, arguments, Path(temporary))
+
+
+def input_folder(given: Path | None) -> Path | None:
+    """The folder named with --input, which must be there, else the folder input, if it is."""
+    if given is None:
+        return Path("input") if Path("input").is_dir() else None
+    if not given.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {given}; name the folder that the workflow reads from with --input."
+        )
+    return given
 
 
 def run_document(document: Any, arguments: argparse.Namespace, temporary: Path) -> None:
@@ -98,7 +114,7 @@ def run_document(document: Any, arguments: argparse.Namespace, temporary: Path) 
             temporary,
             choose_device(arguments.device),
             on_progress=bars,
-            input_folder=arguments.input if arguments.input.is_dir() else None,
+            input_folder=input_folder(arguments.input),
             output_folder=None if arguments.check else arguments.out,
             model_folder=arguments.models or default_folder(),
             most_image_bytes=arguments.max_image_gib * 2**30,

@@ -16,6 +16,7 @@ from .renderer import Renderer, frame_tables, render
 
 SUPERSAMPLE = 3  # rays a pixel and axis; odd, so that one ray goes through the pixel's middle
 GAMMA = 1.8
+MOST_FRAMES, MOST_PIXELS = 10_000, 2048
 
 
 def write_sample(
@@ -35,6 +36,11 @@ def write_sample(
     """
     if frames < 1 or min(size) < 14:
         raise ValueError(f"A sample needs at least 1 frame of 14 x 14 pixels, got {frames} of {size[1]} x {size[0]}.")
+    if frames > MOST_FRAMES or max(size) > MOST_PIXELS:
+        raise ValueError(
+            f"A sample has at most {MOST_FRAMES:,} frames of {MOST_PIXELS:,} pixels a side, got {frames:,} of "
+            f"{size[1]:,} x {size[0]:,}."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; choose another folder.")

@@ -11,6 +11,7 @@ import pytest
 
 from manyview import commands
 from manyview.commands import reconstruct
+from manyview.commands import run as run_workflow
 from manyview.commands._terminal import SafeStream
 
 
@@ -112,7 +113,7 @@ def test_names_cannot_control_the_terminal(
         print("left out: \x1b[2Jphoto.jpg")
         logging.getLogger("manyview").warning("\x1b]0;title\x07 was skipped")
 
-    monkeypatch.setattr(commands.run, "run", run)
+    monkeypatch.setattr(run_workflow, "run", run)
     before = sys.stdout
     assert commands.main(["run", "x"]) == 0 and sys.stdout is before
     shown = capsys.readouterr()
@@ -130,3 +131,35 @@ def test_names_that_a_code_page_lacks_are_printed_with_escapes() -> None:
     print("caf\u00e9 \udcff", file=stream)
     assert raw.getvalue().split() == [b"caf\\xe9", b"\\udcff"]
     assert stream.encoding == "ascii"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["render", "--out", "FILE"], "FILE is a file; name a folder"),
+        (["render", "--out", "new", "--frames", "10000000000"], "at most 10,000 frames"),
+        (["render", "--out", "new", "--size", "1000000", "1000000"], "2,048 pixels a side"),
+        (["benchmark", "attention", "--out", "FILE"], "FILE is a file; name a folder"),
+        (["benchmark", "attention", "--sparsity", "fast"], "--sparsity belongs to selection, forward and memory"),
+        (["analyze", "--out", "FILE", "--model", "no-such-model"], "FILE is a file; name a folder"),
+        (["analyze", "--images", "missing", "--model", "no-such-model"], "missing does not exist"),
+        (["analyze", "time", "--sparsity", "no", "--model", "no-such-model"], "method must be one of"),
+        (["analyze", "--drop", "-1", "--model", "no-such-model"], "--drop counts layers, got -1"),
+        (["run", "FILE", "--out", "FILE"], "FILE is a file; name a folder"),
+        (["run", "FILE", "--input", "missing"], "There is no folder missing"),
+        (["run", "FILE"], "This file holds no workflow"),
+    ],
+)
+def test_what_is_wrong_is_told_before_the_work(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    Path("FILE").write_text("text")
+    assert commands.main(words) == commands.BAD_INPUT
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["FILE"]

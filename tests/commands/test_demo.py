@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from manyview import commands
 from manyview.commands import demo
 
 
@@ -26,6 +28,31 @@ def test_positive() -> None:
     for text in ("0", "-1", "x", "1.5", ""):
         with pytest.raises(argparse.ArgumentTypeError, match="1 or more"):
             demo.positive(text)
+
+
+def test_ports() -> None:
+    assert demo.port_number("7860") == 7860
+    for text in ("0", "-5", "65536", "99999999", "x", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="a port from 1 to 65535"):
+            demo.port_number(text)
+
+
+def test_an_address_is_tried_before_anything_is_imported(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert commands.main(["demo", "--port", port]) == commands.BAD_INPUT
+        assert f"error: port {port} is used by another program; choose another with --port" in capsys.readouterr().err
+    assert commands.main(["demo", "--host", "203.0.113.7"]) == commands.BAD_INPUT
+    assert "--host 203.0.113.7 is not an address of this computer" in capsys.readouterr().err
+    assert commands.main(["demo", "--host", "no host\0"]) == commands.BAD_INPUT
+    assert "is no address" in capsys.readouterr().err
+    monkeypatch.setenv("MANYVIEW_AUTH", "ann")
+    assert commands.main(["demo"]) == commands.BAD_INPUT
+    assert "MANYVIEW_AUTH must have the form NAME:PASSWORD." in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of other systems")
