@@ -72,11 +72,12 @@ class Originals:
 def _orientation(file: PictureFile) -> int:
     """EXIF's, also of TIFF, which a copy would keep, and of PNG that has it behind its pixels."""
     image = file.image
-    if image.format == "PNG" and "exif" not in image.info:
+    if image.format == "PNG" and not any("exif" in str(key).lower() for key in image.info):
         with file.path.open("rb") as raw:
             raw.seek(max(0, raw.seek(0, 2) - TAIL_BYTES))
-            if b"eXIf" in raw.read():
-                _load(file)
+            if b"eXIf" not in raw.read():
+                return 1
+        _load(file)
     try:
         with without_warnings():
             orientation = image.getexif().get(ORIENTATION, 1)

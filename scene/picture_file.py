@@ -13,6 +13,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from .layouts import Layout, walk
+from .layouts.png import check_pixels
 from .picture_kind import RAW_SUFFIXES, START_BYTES, foreign, picture_kind
 from .preprocess import check_aspect
 
@@ -113,6 +114,9 @@ class PictureFile:
             image.im = Image.core.new(image.mode, getattr(image, "_tile_size", image.size))
         with without_warnings():
             image.load()
+        if image.format == "PNG" and len(self.frames) == 1 and _ends_empty(image):
+            with self.path.open("rb") as file:
+                check_pixels(file)
 
     def check_whole(self) -> None:
         """ValueError if decoding every pixel, without leaving out detail, would be too much."""
@@ -156,7 +160,7 @@ def open_picture(path: Path) -> Iterator[PictureFile]:
             _check_early(path, kind, layout)
         try:
             with without_warnings():
-                image = stack.enter_context(_read_header(file, kind, path))
+                image = stack.enter_context(_read_header(file, kind))
         except Exception as error:  # a broken header shows as an error of any kind
             raise ValueError(damage(path, error)) from error
         picture = PictureFile(path, image, layout)
@@ -221,14 +225,17 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _read_header(file: BinaryIO, kind: str, path: Path) -> Image.Image:
-    """Pillow's image of the file; its own limit of pixels, which all threads share, is not asked."""
+def _read_header(file: BinaryIO, kind: str) -> Image.Image:
+    """Pillow's image of the file; its own limit of pixels, which all threads share, is not asked.
+
+    It gets no name: files that it knows by name it maps into memory, and those of turned TIFF pictures wrongly.
+    """
     if kind == "HEIF":
         from pillow_heif import HeifImageFile
 
-        return HeifImageFile(file, str(path))
+        return HeifImageFile(file)
     module, name = READERS[kind]
-    return getattr(importlib.import_module(f"PIL.{module}"), name)(file, str(path))
+    return getattr(importlib.import_module(f"PIL.{module}"), name)(file)
 
 
 def _check_early(path: Path, kind: str, layout: Layout) -> None:
@@ -245,7 +252,8 @@ def _check_cost(picture: PictureFile, shrink: int) -> None:
     kept = pixels // shrink**2
     needed = kept * (_bytes_per_pixel(image.mode) + layout.scratch_per_pixel) + layout.scratch_bytes
     if image.format == "TIFF":
-        needed += _strip_bytes(picture)
+        turned = image.tag_v2.get(ORIENTATION, 1) != 1  # by Pillow, into a second picture
+        needed += _strip_bytes(picture) + turned * kept * _bytes_per_pixel(image.mode)
     frames = len(picture.frames)
     seconds = 1e-9 * pixels * layout.nanoseconds
     if frames > 1 and frames * seconds > MOST_DECODER_SECONDS:
@@ -255,6 +263,13 @@ def _check_cost(picture: PictureFile, shrink: int) -> None:
         )
     if kept > MOST_PIXELS or needed > MOST_DECODER_BYTES or seconds > MOST_DECODER_SECONDS:
         raise ValueError(_too_large(picture.path, image.size, image.format))
+
+
+def _ends_empty(image: Image.Image) -> bool:
+    """Whether the last rows are as they were before decoding: Pillow takes PNG data that end early for whole."""
+    width, height = image.size
+    rows = [image.crop((0, row, width, row + 1)) for row in range(max(0, height - 2), height)]
+    return any(row.getbbox(alpha_only=False) is None for row in rows)
 
 
 def _bytes_per_pixel(mode: str) -> int:
@@ -269,9 +284,10 @@ def _strip_bytes(picture: PictureFile) -> float:
     width, height = getattr(image, "_tile_size", image.size)
     tags = image.tag_v2
     try:
-        bits = max(tags.get(TIFF_BITS, (1,))) * int(tags.get(TIFF_SAMPLES, 1))
-        across = int(tags.get(TIFF_TILE_WIDTH, width))
-        down = int(tags.get(TIFF_TILE_HEIGHT, min(height, tags.get(TIFF_ROWS, height))))
+        with without_warnings():
+            bits = max(tags.get(TIFF_BITS, (1,))) * int(tags.get(TIFF_SAMPLES, 1))
+            across = int(tags.get(TIFF_TILE_WIDTH, width))
+            down = int(tags.get(TIFF_TILE_HEIGHT, min(height, tags.get(TIFF_ROWS, height))))
     except (TypeError, ValueError) as error:
         raise ValueError(damage(picture.path, error)) from error
     return 2 * across * down * bits / 8

@@ -37,7 +37,7 @@ def walk(file: BinaryIO, kind: str) -> Layout:
     file.seek(0)
     try:
         return WALKS[kind](file) if kind in WALKS else Layout() if kind == "TGA" else CODED_VIDEO
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OSError, OverflowError) as error:  # the last two: places that no file has
         raise ValueError("its header is incomplete") from error
     finally:
         file.seek(0)

@@ -38,15 +38,21 @@ def _directories(file: BinaryIO) -> Iterator[list[tuple[int, int, int]]]:
     seen, total = set(), 0
     while place and place not in seen:
         seen.add(place)
-        file.seek(place)
-        (count,) = struct.unpack(order + head, file.read(struct.calcsize(order + head)))
-        total += count
-        if total > MOST_ENTRIES:
-            raise ValueError("its header has too many parts")
-        size = struct.calcsize(order + entry)
-        data = file.read(count * size)
-        yield [_entry(data, at * size, order, entry) for at in range(count)]
-        (place,) = struct.unpack(order + link, file.read(struct.calcsize(order + link)))
+        try:
+            file.seek(place)
+            (count,) = struct.unpack(order + head, file.read(struct.calcsize(order + head)))
+            total += count
+            if total > MOST_ENTRIES:
+                raise ValueError("its header has too many parts")
+            size = struct.calcsize(order + entry)
+            data = file.read(count * size)
+            found = [_entry(data, at * size, order, entry) for at in range(count)]
+            (place,) = struct.unpack(order + link, file.read(struct.calcsize(order + link)))
+        except (struct.error, OSError, OverflowError):
+            if len(seen) > 1:
+                return  # the chain is broken; the pages before are there
+            raise
+        yield found
 
 
 def _entry(data: bytes, at: int, order: str, form: str) -> tuple[int, int, int]:
