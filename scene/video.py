@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from .files import check_choice
 from .picture import Picture
 from .video_file import MAX_SHORTFALL, VideoFile, opened
 from .video_picture import conversions, picture_of
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame as Frame
 
 DEFAULT_FRAMES = 32
 SAME_TIME_S = 1e-4
@@ -176,10 +179,22 @@ def _read(
             last, wanted, times = math.inf, set(), None  # other frames than expected: find out which there are
         found.append(seconds)
         if wanted is None or number in wanted:
-            accept(VideoFrame(number, seconds, picture_of(frame, video.stream, blend)))
+            accept(VideoFrame(number, seconds, _picture(video, frame, blend)))
         if progress:
             progress("video", number + 1, 0 if math.isinf(last) else int(last) + 1)
     return found
+
+
+def _picture(video: VideoFile, frame: Frame, blend: str) -> Picture:
+    from av.error import FFmpegError
+
+    try:
+        return picture_of(frame, video.stream, blend)
+    except FFmpegError as error:
+        kind = frame.format.name
+        raise ValueError(
+            f"{video.path.name} has frames of a kind that cannot be read here ({kind}): convert it to H.264 (mp4)."
+        ) from error
 
 
 def _decoded_times(path: Path, progress: Progress | None) -> tuple[np.ndarray, int]:

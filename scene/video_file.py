@@ -28,6 +28,7 @@ MAX_FRAME_PIXELS = 40_000_000  # 8K has 35 million
 MAX_FRAMES = 5_000_000  # a day at 60 a second
 MAX_BROKEN_READS = 100  # times that reading goes on behind a damaged place
 READ_AT_ONCE_BYTES = 1 << 20
+MAX_GROWTH = 2  # times that a frame may have the pixels that the header states, if they are more than a large frame's
 LARGE_FRAME_PIXELS, LARGE_FRAME_THREADS = 9_000_000, 2  # a decoder's thread holds frames of its own
 PROGRESS_EVERY = 1000
 MAX_SHORTFALL = 0.02  # containers often promise a little more than they hold
@@ -166,6 +167,7 @@ def opened(path: Path) -> Iterator[VideoFile]:
             container = av.open(
                 _Bytes(file),
                 container_options={"format_whitelist": CONTAINERS},
+                options=_probe_options(av.__version__),
                 metadata_errors="replace",
                 buffer_size=READ_AT_ONCE_BYTES,
                 io_open=_refuse,
@@ -180,6 +182,11 @@ def opened(path: Path) -> Iterator[VideoFile]:
                 # Closing waits for the decoder's threads while it holds the interpreter, which they need if they are
                 # just writing a log line. This waits for them without holding it.
                 video.decoder.flush_buffers()
+
+
+def _probe_options(version: str) -> dict[str, str]:
+    """What the decoders get that look for what a header does not tell; PyAV before 18 crashes on any."""
+    return {"max_pixels": str(MAX_FRAME_PIXELS)} if int(version.split(".")[0]) >= 18 else {}
 
 
 class _Bytes:
@@ -251,9 +258,10 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
     context = stream.codec_context
     if stream.metadata.get("alpha_mode") == "1" and (name := ALPHA_DECODERS.get(context.name)) in av.codecs_available:
         context = av.CodecContext.create(name, "r")
-    context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+    pixels = stream.width * stream.height
+    context.options = {"max_pixels": str(min(MAX_FRAME_PIXELS, max(MAX_GROWTH * pixels, LARGE_FRAME_PIXELS)))}
     context.thread_type = "AUTO"
-    if stream.width * stream.height > LARGE_FRAME_PIXELS:
+    if pixels > LARGE_FRAME_PIXELS:
         context.thread_count = LARGE_FRAME_THREADS
     return context
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from manyview.scene import video
 from manyview.scene.hdr import BT2020, DISPLAY_P3, HLG, PQ, to_srgb
 from manyview.scene.images import load_images
 
@@ -261,6 +262,38 @@ def test_of_several_streams_the_largest_is_used_and_told(tmp_path):
     loaded = load(path)
     assert loaded.original_sizes.tolist() == [[64, 48]]
     assert loaded.skipped == (("two.mkv", "two.mkv holds 2 video streams: number 2 (64 x 48) is used."),)
+
+
+def test_frames_that_cannot_be_converted_are_a_sentence(tmp_path, monkeypatch):
+    path = write(tmp_path / "odd.mp4", [0, 100])
+
+    def refuse(*_):
+        raise av.error.ArgumentError(22, "no path between colorspaces")
+
+    monkeypatch.setattr("manyview.scene.video.picture_of", refuse)
+    with pytest.raises(ValueError, match=r"^odd.mp4 has frames of a kind that cannot be read here \(yuv420p\)"):
+        load(path)
+
+
+def test_a_long_video_is_read_a_frame_at_a_time(tmp_path, monkeypatch):
+    import gc
+    import weakref
+
+    path = write(tmp_path / "long.mp4", range(0, 3000, 100))
+    alive, most = weakref.WeakSet(), 0
+    real = video.picture_of
+
+    def counted(*words):
+        nonlocal most
+        gc.collect()
+        picture = real(*words)
+        alive.add(picture.image)
+        most = max(most, len(alive))
+        return picture
+
+    monkeypatch.setattr(video, "picture_of", counted)
+    assert len(load(path, limit=30)) == 30
+    assert most <= 2
 
 
 def test_sound_alone_is_no_video(tmp_path):
