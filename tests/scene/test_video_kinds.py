@@ -280,15 +280,15 @@ def test_a_long_video_is_read_a_frame_at_a_time(tmp_path, monkeypatch):
     import weakref
 
     path = write(tmp_path / "long.mp4", range(0, 3000, 100))
-    alive, most = weakref.WeakSet(), 0
+    alive, most = [], 0
     real = video.picture_of
 
     def counted(*words):
         nonlocal most
         gc.collect()
         picture = real(*words)
-        alive.add(picture.image)
-        most = max(most, len(alive))
+        alive.append(weakref.ref(picture.image))
+        most = max(most, sum(one() is not None for one in alive))
         return picture
 
     monkeypatch.setattr(video, "picture_of", counted)
