@@ -14,7 +14,7 @@ from ..texts.shown import shortened
 from .picture import read_time
 from .picture_kind import RAW_SUFFIXES, START_BYTES, is_video_start, picture_kind
 
-# HEIC and raw photos are listed although they cannot be read: a sentence about them helps, silence does not.
+# HEIC and raw photos are listed even where they cannot be read: a sentence about them helps, silence does not.
 COMMON_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 RARE_SUFFIXES = frozenset({".j2k", ".jfif", ".jp2", ".mpo", ".pbm", ".pgm", ".pnm", ".ppm", ".tga", ".apng"})
 IMAGE_SUFFIXES = COMMON_SUFFIXES | RARE_SUFFIXES | RAW_SUFFIXES | {".heic", ".heif", ".hif"}

@@ -1,9 +1,17 @@
+import sys
+
 import numpy as np
 import pytest
 from manyview_tests_pictures import load, png_header, save, sentence_of
 from PIL import Image
 
 from manyview.scene import picture
+
+
+@pytest.fixture(autouse=True)
+def no_heic(monkeypatch):
+    """As where pillow-heif is not installed."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
 
 
 def bad_files(folder):
@@ -134,3 +142,13 @@ def test_out_of_memory_is_a_sentence(tmp_path, monkeypatch):
 @pytest.mark.parametrize("resolution", [57, 0, -14])
 def test_bad_resolution_is_said_before_reading(tmp_path, resolution):
     assert "multiple of the patch size 14" in sentence_of(load, tmp_path, resolution=resolution)
+
+
+def test_heic_photos_are_read_where_there_is_a_reader(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    reader = pytest.importorskip("pillow_heif")
+    image = Image.new("RGB", (60, 40), (200, 30, 40))
+    reader.from_pillow(image).save(tmp_path / "a.heic", quality=95)
+    loaded = load(tmp_path / "a.heic")
+    assert loaded.original_sizes.tolist() == [[60, 40]]
+    np.testing.assert_allclose(loaded.images[0, 20, 20], (200, 30, 40), atol=6)
