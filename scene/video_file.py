@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Demuxers that read one file and nothing else. Playlists, scripts and picture sequences, which name other files or
 # addresses, are not among them.
 CONTAINERS = "asf,avi,dv,flv,h264,hevc,ivf,m4v,matroska,mov,mpeg,mpegts,mpegvideo,mxf,nut,ogg"
+WITHOUT_SHOWN_TIMES = ("avi", "h264", "hevc", "m4v", "mpegvideo")
 MAX_FRAME_PIXELS = 40_000_000  # 8K has 35 million
 MAX_FRAMES = 5_000_000  # a day at 60 a second
 MAX_BROKEN_READS = 100  # times that reading goes on behind a damaged place
@@ -64,12 +65,13 @@ class VideoFile:
         for count, frame in enumerate(self._decoded()):
             if count >= MAX_FRAMES:
                 raise ValueError(f"{self.path.name} has more than {MAX_FRAMES} frames: cut it into parts.")
+            stamp = self._stamp(frame)
             if self.start is None:
-                self.start = frame.pts
-            seconds = 0.0 if frame.pts is None or self.start is None else (frame.pts - self.start) * unit
-            if last is not None and (frame.pts is None or seconds <= last):
+                self.start = stamp
+            seconds = 0.0 if stamp is None or self.start is None else (stamp - self.start) * unit
+            if last is not None and (stamp is None or seconds <= last):
                 seconds = last + 1 / self.frames_per_second
-                self.start = None if frame.pts is None else frame.pts - round(seconds / unit)
+                self.start = None if stamp is None else stamp - round(seconds / unit)
             last = seconds
             yield seconds, frame
 
@@ -95,7 +97,7 @@ class VideoFile:
                 order = packet.dts
             started = started or packet.is_keyframe
             if started and not packet.is_discard:  # before the first key frame nothing can be decoded
-                stamps.append(packet.pts)
+                stamps.append(self._stamp(packet))
         unit = float(self.stream.time_base or 0)
         if not stamps or None in stamps or not ordered or unit <= 0:
             return np.empty(0), self.stream.frames if stored < self.stream.frames else 0
@@ -104,9 +106,13 @@ class VideoFile:
         times = (shown - shown[0]) * unit
         return times, len(times) + self._frames_behind(times, float(shown[-1] * unit), stored)
 
+    def _stamp(self, part: Packet | VideoFrame) -> int | None:
+        """When it is shown; where a format keeps no such times, the guess of ffmpeg is bad and the time of decoding good."""
+        return part.dts if self.container.format.name in WITHOUT_SHOWN_TIMES else part.pts
+
     def _frames_behind(self, times: np.ndarray, stamp: float, stored: int) -> int:
         """How many frames seem to be missing at the end, by the number of frames and the duration that are stated."""
-        step = times[-1] / (len(times) - 1) if len(times) > 1 else 1 / self.frames_per_second
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / self.frames_per_second
         # Matroska's duration counts from zero, not from the first frame.
         by_duration = round((self._stated_seconds() - max(times[-1], stamp)) / step) - 1
         by_number = self.stream.frames - stored

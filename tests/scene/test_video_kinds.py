@@ -296,6 +296,26 @@ def test_a_long_video_is_read_a_frame_at_a_time(tmp_path, monkeypatch):
     assert most <= 2
 
 
+def test_frames_that_avi_stores_in_another_order(tmp_path):
+    moving = np.random.default_rng(0).integers(0, 255, (48, 200, 3), np.uint8)
+    context = {"max_b_frames": 2, "gop_size": 12}
+    for codec in ("mpeg4", "libx264"):
+        if codec not in av.codecs_available:
+            continue
+        path = write(
+            tmp_path / f"{codec}.avi",
+            range(60),
+            codec,
+            base=FORTIETH,
+            rate=25,
+            picture=lambda n: np.ascontiguousarray(moving[:, n : n + 64]),
+            context=context,
+        )
+        loaded = load(path, frame_rate=5)
+        assert seconds(loaded) == pytest.approx([number / 5 for number in range(12)])
+        assert loaded.skipped == ()
+
+
 def test_sound_alone_is_no_video(tmp_path):
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
