@@ -252,13 +252,14 @@ def conditions(arguments: argparse.Namespace, device: Any) -> dict[str, Any]:
     import numpy
     import torch
 
+    from ..evaluation.commit import commit
     from ..nodes.load_model import choose_dtype
-    from ..texts.version import commit, version
+    from ..version import __version__
 
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "command": "python . " + shlex.join(arguments.argv),
-        "manyview": version(),
+        "manyview": __version__,
         "commit": commit(),
         "device": gpu or f"CPU ({platform.processor() or platform.machine()})",
         "precision": str(choose_dtype(arguments.precision, device)).removeprefix("torch."),

@@ -116,11 +116,12 @@ def test_options_are_checked_before_a_model_is_read(tmp_path, capsys, monkeypatc
 
 
 def test_results_say_which_version_made_them(tiny_model: Path, tmp_path: Path) -> None:
-    from manyview.texts.version import commit, version
+    from manyview.evaluation.commit import commit
+    from manyview.version import __version__
 
     words = [*QUICK, "--model", str(tiny_model), "--no-plots", "--out", str(tmp_path / "run")]
     assert commands.main(words) == 0
     run = json.loads((tmp_path / "run" / "results.json").read_text())["run"]
-    assert run["manyview"] == version()
+    assert run["manyview"] == __version__
     assert (run["commit"] or "").split(" ")[0] == (commit() or "").split(" ")[0]
-    assert f"manyview: `{version()}`" in (tmp_path / "run" / "report.md").read_text()
+    assert f"manyview: `{__version__}`" in (tmp_path / "run" / "report.md").read_text()

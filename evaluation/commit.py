@@ -1,18 +1,9 @@
-"""Which ManyView this is: its version, and the commit where it is a git checkout."""
+"""The commit of this copy, where it is a git checkout."""
 
-import re
 import subprocess
-from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def version() -> str:
-    """The version in pyproject.toml, or of the installed package where that file is not."""
-    project = ROOT / "pyproject.toml"
-    found = re.search(r'^version = "(.+)"$', project.read_text(encoding="utf-8"), re.M) if project.is_file() else None
-    return found[1] if found else metadata.version("manyview")
 
 
 def commit() -> str | None:
