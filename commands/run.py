@@ -14,9 +14,10 @@ Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped with Ctrl-C.
 import argparse
 import json
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="only check the workflow")
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Read, check, run and report."""
     if not arguments.workflow.is_file():
         raise FileNotFoundError(f"There is no file {arguments.workflow}; name a workflow.")
@@ -81,9 +82,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.list:
         found = kinds()
         print("\n".join(listing(graph_of(document, found), found)))
-        return
+        return 0
     with tempfile.TemporaryDirectory(prefix="manyview_") as temporary:
-        run_document(document, arguments, Path(temporary))
+        return run_document(document, arguments, Path(temporary))
 
 
 def input_folder(given: Path | None) -> Path | None:
@@ -97,8 +98,8 @@ def input_folder(given: Path | None) -> Path | None:
     return given
 
 
-def run_document(document: Any, arguments: argparse.Namespace, temporary: Path) -> None:
-    """Check and run; `temporary` takes the files that nobody asked for."""
+def run_document(document: Any, arguments: argparse.Namespace, temporary: Path) -> int:
+    """Check and run, and the exit code; `temporary` takes the files that nobody asked for."""
     from ..models.catalog import default_folder
     from ..nodes.graph.host import FolderHost
     from ..nodes.load_model import choose_device
@@ -106,9 +107,12 @@ def run_document(document: Any, arguments: argparse.Namespace, temporary: Path) 
     from ..workflows.check import check
     from ..workflows.definitions import kinds
     from ..workflows.reading import graph_of
-    from ..workflows.runner import Runner
+    from ..workflows.runner import Runner, Unfinished
+    from ._output import check_folder
     from ._progress_bars import ProgressBars
 
+    if not arguments.check:
+        check_folder(arguments.out, overwrite=True)
     with ProgressBars() as bars:
         host = FolderHost(
             temporary,
@@ -124,9 +128,15 @@ def run_document(document: Any, arguments: argparse.Namespace, temporary: Path) 
         if arguments.check:
             check(graph, found)
             print(f"{arguments.workflow.name}: {len(graph)} nodes, nothing wrong.")
-            return
+            return 0
         started, before = time.perf_counter(), set(files_below(host.output_folder))
-        done = Runner(host).run(graph, workflow=carried(document, arguments.assignments), found=found)
+        failures: Sequence[str] = ()
+        try:
+            done = Runner(host).run(graph, workflow=carried(document, arguments.assignments), found=found)
+        except Unfinished as error:
+            if not any(found[each.node.class_type].is_output_node for each in error.done.values()):
+                raise
+            done, failures = error.done, error.sentences
     print("\n".join(report(done.values(), found)))
     if arguments.previews:
         keep_previews(host, done.values())
@@ -134,6 +144,9 @@ def run_document(document: Any, arguments: argparse.Namespace, temporary: Path) 
     print(f"\n{len(written)} files in {arguments.out} after {time.perf_counter() - started:.1f} s")
     for line in summary_of(written, host.output_folder):
         print("  " + line)
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 def listing(graph: "Graph", found: "Kinds") -> Iterator[str]:

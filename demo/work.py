@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..nodes.compare import Comparison, compare
 from ..nodes.graph.host import Host, Result
+from ..nodes.graph.output import THUMBNAIL
 from ..nodes.graph.packets import points_of, scene_of, views_of
 from ..scene.pointcloud import PointCloud
 from ..scene.reconstruction import Reconstruction
@@ -121,9 +122,8 @@ def write_files(session: "Session", settings: Settings, job: Job) -> list[Path]:
     if not settings.formats:
         raise ValueError("Choose at least one kind of file.")
     done = _run(session, again, job, replace(session.runner, call=without_network)).done
-    folders = [
-        Path(done[number].value(-1)) for number in (graphs.EXPORT, graphs.COLMAP, graphs.DEPTH) if number in done
-    ]
+    numbers = (graphs.EXPORT, graphs.COLMAP, graphs.DEPTH)
+    folders = [_export_folder(Path(done[number].value(-1))) for number in numbers if number in done]
     _forget_others(session, folders)
     files: list[Path] = []
     for folder in folders:
@@ -201,6 +201,11 @@ def _run_graph(
         session.host.job = None
 
 
+def _export_folder(place: Path) -> Path:
+    """The numbered folder of an export; what a node gives may be a folder in it."""
+    return next((path for path in (place, *place.parents) if path.name.endswith("_")), place)
+
+
 def _forget_others(session: "Session", folders: list[Path]) -> None:
     """Delete files of earlier exports."""
     for folder in {path.parent for path in folders}:
@@ -211,7 +216,7 @@ def _forget_others(session: "Session", folders: list[Path]) -> None:
 
 def _as_files(folder: Path, job: Job) -> list[Path]:
     """The files of an export; what is a folder in it, or holds only many files alike, as one zip file."""
-    plain = [path for path in folder.iterdir() if path.is_file()]
+    plain = [path for path in folder.iterdir() if path.is_file() and path.name != THUMBNAIL]
     if folder.name.startswith("depth_"):
         return [_zipped(folder, folder / "depth.zip", job)]
     folders = [path for path in folder.iterdir() if path.is_dir()]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,14 @@ class Done:
         return self.outputs[output][0]
 
 
+class Unfinished(WorkflowError):
+    """Some of the last nodes of a graph failed; all others have run. done: what ran, by id."""
+
+    def __init__(self, done: Mapping[str, Done], failures: Sequence[WorkflowError]) -> None:
+        super().__init__(*(sentence for failure in failures for sentence in failure.sentences))
+        self.done = done
+
+
 def call_node(class_type: str, host: Host, inputs: dict[str, Any]) -> Result:
     """Run a node here."""
     return FUNCTIONS[class_type].run(host, **inputs)
@@ -68,7 +76,8 @@ class Runner:
         """Check the graph, then run its output nodes and what they need; what ran, by id.
 
         workflow: the editor's form, which saved files carry along beside the API's. on_start(id, node) is called
-        before a node runs. WorkflowError names the node that failed; Cancelled comes from the host.
+        before a node runs. WorkflowError names the node that failed; Cancelled comes from the host. Where a node fails
+        for which no other waits, such as one that writes files, all others still run, and then Unfinished is raised.
         """
         found = kinds(self.host) if found is None else found
         graph = check(graph, found)
@@ -78,14 +87,23 @@ class Runner:
         outputs = [number for number, node in graph.items() if found[node.class_type].is_output_node]
         done: dict[str, Done] = {}
         keys: dict[str, str] = {}
+        failures: list[WorkflowError] = []
+        awaited = {value.node for node in graph.values() for value in node.inputs.values() if isinstance(value, Link)}
         for number in order(graph, outputs):
             self.host.check_cancelled()
             node = graph[number]
             keys[number] = self._key(number, node, found[node.class_type], keys)
             kind, key = found[node.class_type], keys[number]
-            done[number] = self._kept(number, node, kind, key) or self._run(number, node, kind, done, key, on_start)
+            try:
+                done[number] = self._kept(number, node, kind, key) or self._run(number, node, kind, done, key, on_start)
+            except WorkflowError as error:
+                if number in awaited:
+                    raise
+                failures.append(error)
         for results in filter(None, (self.results, self.shared)):
             results.trim(keep=set(keys.values()))
+        if failures:
+            raise Unfinished(done, failures) from failures[0]
         return done
 
     def _store(self, node: Node) -> Results:

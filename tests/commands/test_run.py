@@ -49,6 +49,22 @@ def test_values_are_set_and_previews_kept(tmp_path: Path, capsys: pytest.Capture
     assert "manyview/scene_00002_/points.ply" in files(out), "nothing is overwritten"
 
 
+def test_what_fails_is_told_and_the_rest_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args, **options):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("manyview.nodes.graph.preview.write_viewer", full)
+    assert run(QUICK, "--out", tmp_path / "out", *SMALL) == commands.FAILED
+    said = capsys.readouterr()
+    assert "the disk is full" in said.err and "files in" in said.out
+    assert "manyview/scene_00001_/scene.glb" in files(tmp_path / "out")
+    (tmp_path / "link").symlink_to(tmp_path / "unmounted")
+    assert run(QUICK, "--out", tmp_path / "link") == commands.BAD_INPUT
+    assert "unmounted, which is not there" in capsys.readouterr().err
+
+
 def test_a_glb_runs_again(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "out"
     assert run(QUICK, "--out", out, *SMALL) == 0

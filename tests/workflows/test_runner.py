@@ -199,6 +199,19 @@ def test_failures_name_the_node(host: FolderHost, graph: Graph, error: Exception
     assert caught.value.__cause__ is error
 
 
+def test_a_last_node_that_fails_costs_no_other(host: FolderHost, graph: Graph) -> None:
+    def call(class_type: str, host: FolderHost, inputs: dict) -> Result:
+        if class_type == "ManyView_Preview":
+            raise OSError("the disk is full")
+        return runner.call_node(class_type, host, inputs)
+
+    first = {number: graph[number] for number in ("6", *(each for each in graph if each != "6"))}
+    with pytest.raises(runner.Unfinished, match=r"^Node 6 .*: the disk is full$") as caught:
+        Runner(host, call=call).run(first)
+    assert set(caught.value.done) == set(graph) - {"6"}
+    assert (host.output_folder / "manyview" / "scene_00001_" / "scene.glb").exists()
+
+
 def test_files_that_are_gone_name_the_node(host: FolderHost, graph: Graph) -> None:
     found = kinds(host)
     (host.model_folder / "tiny.safetensors").unlink()
