@@ -37,6 +37,9 @@ class InputKind:
         return kind == ANY or ANY in self.types or not self.types.isdisjoint(kind.split(","))
 
 
+SEARCHED = " (multi-view)"  # what the titles of our nodes end with for ComfyUI's search; messages are short without it
+
+
 @dataclass(frozen=True)
 class NodeKind:
     """One class of nodes."""
@@ -70,7 +73,7 @@ def parse_kind(class_type: str, about: Mapping[str, Any]) -> NodeKind:
     inputs = about["input"]
     return NodeKind(
         class_type,
-        about.get("display_name") or class_type,
+        (about.get("display_name") or class_type).removesuffix(SEARCHED),
         tuple(_group(inputs, "")),
         tuple(zip(about["output_name"], about["output"], strict=True)),
         tuple(about["output_is_list"]),

@@ -58,7 +58,10 @@ def test_a_link_is_replaced(graph: Graph, known: Kinds) -> None:
         ("max_points=3", "must have the form"),
         (".x=3", "must have the form"),
         ("5.=3", "must have the form"),
-        ("99.max_points=3", r"99 is no node. There are: Node 1 \(Load Model\); .*Node 7 \(Export Point Cloud\)"),
+        (
+            "99.max_points=3",
+            r"99 is no node. There are: Node 1 \(Load Model\); .*Node 7 \(Export Point Cloud: PLY, GLB\)",
+        ),
         ("preview.x=3", "preview means 2 nodes: 6, 8; name one by its number"),
         ("5.points=3", "has no field points to set; it has confidence_percentile"),
         ("5.scene=3", "has no field scene"),
