@@ -107,7 +107,7 @@ class VideoFile:
         return times, len(times) + self._frames_behind(times, float(shown[-1] * unit), stored)
 
     def _stamp(self, part: Packet | VideoFrame) -> int | None:
-        """When it is shown; where a format keeps no such times, when it is decoded: what ffmpeg guesses is worse."""
+        """When it is shown. Formats that keep no such times have those of decoding; what ffmpeg guesses is wrong."""
         return part.dts if self.container.format.name in WITHOUT_SHOWN_TIMES else part.pts
 
     def _frames_behind(self, times: np.ndarray, stamp: float, stored: int) -> int:

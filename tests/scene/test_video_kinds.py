@@ -141,6 +141,7 @@ def write_yuv(path, planes, bits, context):
         row[: frame.width] = np.repeat(np.clip(np.rint(values), 0, 2**bits - 1), 16)
         plane.update(np.tile(row, (32, 1)).tobytes())
     frame.pts, frame.time_base = 0, MILLISECONDS
+    frame.color_range, frame.colorspace = context["color_range"], context["colorspace"]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=10)
         stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, name
