@@ -28,7 +28,7 @@ runpy.run_path(str(ROOT / "__main__.py"), run_name="manyview_registration")
 
 from manyview.models import attention  # noqa: E402
 from manyview.models.checkpoints import LoadedModel, LoadReport  # noqa: E402
-from manyview.models.families import FAMILIES  # noqa: E402
+from manyview.models.families import family_named  # noqa: E402
 from manyview.models.networks import Workload  # noqa: E402
 from manyview.models.sparse import PRESETS, BlockSparse  # noqa: E402
 
@@ -64,7 +64,7 @@ class LiveBytes(TorchDispatchMode):
 
 def random_model(family_name: str, dtype: torch.dtype, device: str) -> LoadedModel:
     """A model of the public size with weights that mean nothing."""
-    family = next(family for family in FAMILIES if family.name == family_name)
+    family = family_named(family_name)
     with torch.device(device):
         model = family.model(family.config_for({}))
     for name, parameter in model.named_parameters():

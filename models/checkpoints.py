@@ -28,7 +28,7 @@ from .catalog import (
     missing_message,
 )
 from .dinov2 import IMAGE_MEAN, IMAGE_STD
-from .families import FAMILIES, Config, Family, family_named, family_of
+from .families import Config, Family, family_named, family_of, family_of_model
 from .networks import Network
 from .progress import Progress
 from .weights import FLOAT, Weights, listed, open_weights, weights_from_arrays, with_names
@@ -159,7 +159,7 @@ def save_model(
     """
     from safetensors.torch import save_file
 
-    family = next(family for family in FAMILIES if isinstance(model, family.model))
+    family = family_of_model(model)
     path = Path(path)
     state = {}
     for name, tensor in model.state_dict().items():

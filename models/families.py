@@ -113,6 +113,16 @@ def family_named(name: str) -> Family:
     return next(family for family in FAMILIES if family.name == name)
 
 
+def family_of_model(model: nn.Module) -> Family:
+    """The family of a network, told by its class."""
+    return next(family for family in FAMILIES if isinstance(model, family.model))
+
+
+def family_of_config(config: Config) -> Family:
+    """The family of a configuration, told by its class."""
+    return next(family for family in FAMILIES if isinstance(config, family.config_type))
+
+
 def family_of(weights: Weights) -> Family:
     """The family of a file, told by the names of the tensors; ValueError for anything that no family knows."""
     known = ", ".join(family.title for family in FAMILIES)

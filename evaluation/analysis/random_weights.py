@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...models.checkpoints import LoadedModel, load_model
 from ...models.da3 import SIZES
-from ...models.families import FAMILIES, Config
+from ...models.families import Config, family_of_config
 from ...models.pi3 import PI3
 from ...models.vggt import VGGT_1B
 
@@ -32,7 +32,7 @@ def random_weights_model(config: Config, dtype: torch.dtype, device: torch.devic
 
 def random_arrays(config: Config, device: torch.device) -> Iterator[tuple[str, Tensor]]:
     """Names and float32 weights, one after the other, the same whenever they are asked for on one kind of device."""
-    family = next(family for family in FAMILIES if isinstance(config, family.config_type))
+    family = family_of_config(config)
     with torch.device("meta"):
         shapes = {key: tensor.shape for key, tensor in family.model(config).state_dict().items()}
     return drawn(shapes, device)

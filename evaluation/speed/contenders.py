@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...models.attention import dense_attention
 from ...models.checkpoints import LoadedModel
-from ...models.families import FAMILIES
+from ...models.families import family_named
 from ...models.networks import Workload
 from ...models.sparse import BlockSparse, SparsityConfig
 from ...models.weights import open_weights
@@ -188,7 +188,7 @@ def filler(model: str, loaded: LoadedModel, device: torch.device) -> Callable[[n
 
     They are drawn or read again, so that `loaded` may be let go before.
     """
-    family = next(family for family in FAMILIES if family.name == loaded.family)
+    family = family_named(loaded.family)
     path = loaded.path
 
     def fill(public: nn.Module) -> None:
