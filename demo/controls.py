@@ -56,7 +56,8 @@ class Controls:
     def make(self, group: str, class_type: str, *wanted: str, **about: Any) -> list[Any]:
         """Components for some inputs of a node."""
         found = {each.name: each for each in inputs_of(class_type)}
-        return [self.add(group, name, component(found[name], **about)) for name in wanted]
+        start = {name: {"value": value} for name, value in (getattr(Settings(), group) or {}).items()}
+        return [self.add(group, name, component(found[name], **start.get(name, {}), **about)) for name in wanted]
 
     def settings(self, values: Sequence[Any], base: Settings) -> Settings:
         """The settings that the values of the components mean; `base` gives what has no component."""

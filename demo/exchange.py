@@ -34,10 +34,19 @@ class Exchange:
         inputs = set(page.controls.components)
         saved = page.save_workflow.click(self.save, inputs | {page.compare_saved}, page.address, **QUIET)
         saved.success(None, page.address, None, js=DOWNLOAD, api_visibility="private")
-        controls = [page.workflow, page.run_workflow, page.photos, page.compare_saved, *page.controls.components]
+        controls = [
+            page.workflow,
+            page.run_workflow,
+            page.download_opened,
+            page.photos,
+            page.compare_saved,
+            *page.controls.components,
+        ]
         opened = page.open_workflow.upload(self.open, page.open_workflow, controls, **QUIET)
         opened.success(self.run_opened, inputs, self.runs.results(), **QUIET)
         shown = [page.workflow, page.status, page.viewer, page.run, page.cancel, page.compare]
+        fetched = [page.model_text, page.download, page.run_workflow, page.download_opened, *self.runs.results()]
+        page.download_opened.click(self.download, None, fetched, **QUIET)
         page.run_workflow.click(self.run_as_it_is, None, shown, **QUIET)
 
     def save(self, values: Values, request: gr.Request) -> str:
@@ -64,7 +73,8 @@ class Exchange:
             file.unlink(missing_ok=True)
         updates: Updates = {
             page.workflow: opened_html(file.name, opened),
-            page.run_workflow: gr.update(interactive=True),
+            page.run_workflow: gr.update(interactive=not opened.missing),
+            page.download_opened: gr.update(visible=bool(opened.missing) and self.server.allow_downloads),
             page.photos: photo_list(session),
         }
         if opened.settings is None:
@@ -85,6 +95,16 @@ class Exchange:
             settings = replace(settings, against=None)
         async for updates in self.runs.run(session, settings):
             yield updates
+
+    async def download(self, request: gr.Request) -> AsyncIterator[Updates]:
+        """Fetch the model of the opened workflow."""
+        opened = self.session(request).opened
+        if opened is None or not opened.missing:
+            raise gr.Error("Open a workflow first.")
+        page = self.page
+        async for updates in self.runs.download(opened.missing, request):
+            yield updates
+        yield {page.run_workflow: gr.update(interactive=True), page.download_opened: gr.update(visible=False)}
 
     async def run_as_it_is(self, request: gr.Request) -> AsyncIterator[Updates]:
         session = self.session(request)

@@ -136,7 +136,7 @@ class _Reader:
 
     def notes(self) -> list[str]:
         """What is left."""
-        unused = [named(number, node) for number, node in self.graph.items() if number not in self.used]
+        unused = [called(number, node) for number, node in self.graph.items() if number not in self.used]
         if unused:
             listed = ", ".join(unused[:12]) + (f" and {len(unused) - 12} more" if len(unused) > 12 else "")
             self.lost.append(f"The page has no controls for: {listed}.")
@@ -169,7 +169,7 @@ class _Reader:
         if source != class_type:
             shown = names.known()[class_type].shown
             raise WorkflowError(
-                f"{named(number, self.graph[number])} does not get its {name} from {shown}, so the page has no "
+                f"{called(number, self.graph[number])} does not get its {name} from {shown}, so the page has no "
                 "controls for it; run the workflow as it is."
             )
         self.used.add(link.node)
@@ -183,7 +183,7 @@ class _Reader:
         for name in names.known()[class_type].present(inputs):
             if name.is_widget and isinstance(inputs.get(name.name), Link):
                 self.lost.append(
-                    f"{named(number, self.graph[number])}: {name.name} is connected; its default is taken."
+                    f"{called(number, self.graph[number])}: {name.name} is connected; its default is taken."
                 )
         return defaults(class_type, {name: value for name, value in inputs.items() if not isinstance(value, Link)})
 
@@ -231,8 +231,14 @@ class _Reader:
         start = defaults(class_type, {"files": inputs.get("files", "none")})
         odd = [name for name, value in start.items() if name not in kept and inputs.get(name, value) != value]
         if odd:
-            self.lost.append(f"{named(number, self.graph[number])}: the page has no control for {', '.join(odd)}.")
+            self.lost.append(f"{called(number, self.graph[number])}: the page has no control for {', '.join(odd)}.")
 
     def _view(self, preview: str | None) -> Values:
         view: Mapping[str, Any] | Any = {} if preview is None else self.graph[preview].properties.get(VIEW, {})
         return view if isinstance(view, dict) else {}
+
+
+def called(number: str, node: Node) -> str:
+    """The node as messages call it, by the name that it shows."""
+    kind = names.known().get(node.class_type)
+    return named(number, node, kind.shown if kind else None)

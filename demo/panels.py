@@ -115,7 +115,8 @@ def _view_tab(page: Page) -> None:
             page.controls.make("points", names.POINTS, "max_points")
             page.controls.add("points", "frames", frames_control())
         with gr.Row():
-            page.controls.make("points", names.POINTS, "use_masks", "outlier_filter")
+            page.controls.make("points", names.POINTS, "use_masks", "outlier_filter", "sky_filter")
+            page.controls.make("points", names.POINTS, "backdrop_filter")
         with gr.Accordion("More", open=False), gr.Row():
             page.controls.make("points", names.POINTS, "confidence_threshold", "reduce", "seed")
 
@@ -195,6 +196,7 @@ def _workflow_tab(page: Page) -> None:
                 "Open workflow", file_types=[".json", ".png", ".glb"], elem_id="open-workflow"
             )
             parts["run_workflow"] = gr.Button("Run it as it is", elem_id="run-workflow", interactive=False)
+            parts["download_opened"] = gr.Button("Download its model", visible=False, elem_id="download-opened")
         parts["address"] = gr.Textbox(visible=False)
         parts["workflow"] = gr.HTML(elem_id="workflow")
 

@@ -20,6 +20,7 @@ FILES = ("cameras", "colmap_text", "colmap_points", "depth_format")
 START_SOURCE = next(iter(SAMPLES))
 START_MODEL = "mini"
 START_FORMATS = ("ply", "glb")
+START_HIDDEN = 30.0  # percent of the points: the far and doubtful ones, which a first look is better without
 
 
 def defaults(class_type: str, values: Values | None = None) -> dict[str, Any]:
@@ -58,7 +59,7 @@ class Settings:
     images: Values = field(default_factory=lambda: {**defaults(IMAGES), "source": START_SOURCE})
     sparsity: Values = field(default_factory=lambda: defaults(SPARSITY))
     inference: Values = field(default_factory=inference_values)
-    points: Values = field(default_factory=lambda: defaults(POINTS))
+    points: Values = field(default_factory=lambda: defaults(POINTS, {"confidence_percentile": START_HIDDEN}))
     scale: Values | None = None
     against: Values | None = None
     formats: tuple[str, ...] = START_FORMATS

@@ -39,6 +39,8 @@ LABELS = {
     "max_points": "Most points",
     "reduce": "Thinning",
     "outlier_filter": "Remove far outliers",
+    "sky_filter": "Remove sky",
+    "backdrop_filter": "Remove a plain background",
     "seed": "Seed",
     "cameras": "Cameras in the GLB",
     "colmap_text": "COLMAP as text too",

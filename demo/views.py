@@ -72,9 +72,9 @@ def judged(scene: Reconstruction) -> dict[str, str]:
 
 
 def verdict_title(scene: Reconstruction) -> str:
-    """The verdict in a few words: "Good: confidence 0.61"."""
+    """The verdict in a few words: "Good (confidence 0.61)."."""
     found = verdict(scene)
-    return f"{found.level.capitalize()}: confidence {found.confidence:.2f}"
+    return f"{found.level.capitalize()} (confidence {found.confidence:.2f})."
 
 
 def message(kind: str, text: str) -> str:
@@ -96,7 +96,7 @@ def report(scene: Reconstruction) -> str:
         "attention": attention_text(scene).partition(": ")[2],
         "peak memory": f"{(scene.peak_memory_bytes or 0) / 2**30:.2f} GiB",
         "confidence": verdict(scene).numbers.removeprefix("confidence "),
-        "verdict": f"{verdict_title(scene)}. {judged(scene)['text']}",
+        "verdict": f"{verdict_title(scene)} {judged(scene)['text']}",
     }
     rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts.items())
     return (

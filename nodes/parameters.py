@@ -238,6 +238,21 @@ POINT_CLOUD = (
         advanced=True,
         appended=True,
     ),
+    Parameter(
+        "sky_filter",
+        "bool",
+        False,
+        "Leave out sky: blue, or bright and grey, even, far, and reaching the upper border of a photo.",
+        appended=True,
+    ),
+    Parameter(
+        "backdrop_filter",
+        "choice",
+        "none",
+        "Leave out a plain black or white background that reaches the border of a photo, as product shots have.",
+        choices=("none", "black", "white"),
+        appended=True,
+    ),
 )
 
 EXPORT = (

@@ -23,6 +23,8 @@ def point_cloud(
     outlier_filter: bool = True,
     seed: int = 0,
     clip_box: str | None = None,
+    sky_filter: bool = False,
+    backdrop_filter: str = "none",
     progress: Progress | None = None,
 ) -> PointCloud:
     """The coloured points of a scene that deserve to be kept."""
@@ -38,6 +40,8 @@ def point_cloud(
         outlier_filter=outlier_filter,
         seed=seed,
         clip_box=parse_clip_box(clip_box),
+        sky_filter=sky_filter,
+        backdrop_filter=backdrop_filter,
         progress=progress,
     )
 

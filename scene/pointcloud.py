@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from ..models.progress import Progress
+from .backdrop import backdrop, sky
 from .clip_box import ClipBox, in_clip_box
 from .geometry import depth_edges
 from .reconstruction import PointSource, Reconstruction
 
+BACKDROPS = ("none", "black", "white")
 REDUCTIONS = ("voxel", "random")
 SAMPLE = 200_000  # points from which robust extents are estimated
 MOST_CELLS = 2.0**20  # voxels along the longest side: three numbers of 21 bits fit into one of 64
@@ -62,6 +64,8 @@ def point_cloud(
     source: PointSource | None = None,
     seed: int = 0,
     clip_box: ClipBox | None = None,
+    sky_filter: bool = False,
+    backdrop_filter: Literal["none", "black", "white"] = "none",
     progress: Progress | None = None,
 ) -> PointCloud:
     """The pixels of a reconstruction that deserve to be points, with their exact colours.
@@ -72,12 +76,15 @@ def point_cloud(
     edge_filter: leaves out pixels where depth jumps by more than this share of itself; None or 0 keeps them.
     max_points: at most so many; "voxel" thins evenly in space and keeps the most trusted point of each voxel.
     clip_box: leaves out points outside.
+    sky_filter, backdrop_filter: leave out sky, and plain black or white that reaches the border (scene/backdrop.py).
     outlier_filter: leaves out points much further from the middle of the scene than the bulk of them.
     Memory is bounded by the points kept, not by the pixels: frames are handled one by one.
     """
     frames = check_frames(frames, len(reconstruction))
     _check_options(confidence_percentile, confidence_threshold, max_points, reduce)
     usable = [reconstruction.usable(frame, use_masks) for frame in frames]
+    for place, frame in enumerate(frames):  # before shares are taken, so that they are shares of what is wanted
+        usable[place] &= ~unwanted(reconstruction, frame, sky_filter, backdrop_filter)
     least = _least_confidence(reconstruction, frames, usable, confidence_percentile, confidence_threshold)
     for place, frame in enumerate(frames):
         usable[place] &= reconstruction.confidence[frame] >= least
@@ -93,6 +100,19 @@ def point_cloud(
     if outlier_filter and len(cloud):
         cloud = cloud.take(~far_outliers(cloud.points, seed))
     return cloud if max_points is None else thin(cloud, max_points, reduce, random)
+
+
+def unwanted(reconstruction: Reconstruction, frame: int, sky_filter: bool, backdrop_filter: str) -> np.ndarray:
+    """True (H, W) for pixels of a frame that are sky or backdrop, as far as these are to be left out."""
+    if backdrop_filter not in BACKDROPS:
+        raise ValueError(f"The backdrop filter must be one of {', '.join(BACKDROPS)}, got {backdrop_filter!r}.")
+    image = reconstruction.images[frame]
+    found = np.zeros(image.shape[:2], dtype=bool)
+    if backdrop_filter != "none":
+        found |= backdrop(image, backdrop_filter)
+    if sky_filter:
+        found |= sky(image, reconstruction.depth[frame])
+    return found
 
 
 def thin(

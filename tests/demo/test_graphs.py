@@ -122,7 +122,7 @@ def test_what_has_no_control_is_told() -> None:
     settings, notes = graphs.read(check(graph, known()))
     assert settings.points["max_points"] == 1_000_000
     text = "\n".join(notes)
-    for words in ("limit", "filename_prefix", "max_points is connected", "Node 21 (ManyView_Cameras)", "Node 20"):
+    for words in ("limit", "filename_prefix", "max_points is connected", "Node 21 (Cameras)", "Node 20"):
         assert words in text
 
 

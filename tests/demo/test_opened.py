@@ -129,3 +129,22 @@ def test_unknown_nodes_are_named(session: Session) -> None:
 def test_examples_open(session: Session, root: Path) -> None:
     for path in sorted((root / "example_workflows").glob("[123]*.json")):
         assert open_document(session, json.loads(path.read_text())).settings is not None, path
+
+
+def test_a_model_that_is_not_here_is_named_and_can_be_fetched(session: Session, root: Path) -> None:
+    (template,) = (root / "example_workflows").glob("6*.json")
+    opened = open_document(session, json.loads(template.read_text(encoding="utf-8")))
+    assert opened.settings.model["model"] == "vggt-1b" and opened.missing == "vggt-1b" and not opened.can_run
+    (note,) = opened.notes
+    assert note.startswith("It uses vggt-1b (") and "GB" in note and "non-commercial" in note and "<" not in note
+    unknown = copy.deepcopy(PARTS["API"])
+    unknown["1"]["inputs"]["model"] = "mine.safetensors"
+    with pytest.raises(WorkflowError, match=r"mine\.safetensors"):
+        open_document(session, unknown)
+
+
+def test_what_has_no_control_is_told_without_ids(session: Session, root: Path) -> None:
+    (template,) = (root / "example_workflows").glob("2*.json")
+    opened = open_document(session, json.loads(template.read_text(encoding="utf-8")))
+    shown = opened_html("a.json", opened)
+    assert "Sparsity Report" in shown and "Node 7" not in shown and "ManyView_" not in shown
