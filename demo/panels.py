@@ -181,6 +181,9 @@ def _files_tab(page: Page) -> None:
             page.controls.add("files", "depth_format", gr.Dropdown(choices, value="png", label="Depth maps as"))
         page.parts["make_files"] = gr.Button("Make files", variant="primary", elem_id="make-files")
         page.parts["files"] = gr.HTML(elem_id="files")
+        gr.Markdown("**Fly-through**: a film past the cameras, as MP4. It takes about a minute, and can be cancelled.")
+        page.parts["fly"] = gr.Button("Make a fly-through video", elem_id="fly")
+        page.parts["film"] = gr.HTML(elem_id="film")
 
 
 def _workflow_tab(page: Page) -> None:

@@ -1,10 +1,8 @@
 """The photos, masks and video that a visitor has given, in the order they want, as folders that nodes read."""
 
 import os
-import re
 import secrets
 import shutil
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +14,12 @@ from ..scene.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key, number_re
 from ..scene.masks import check_mask_size, find_masks
 from ..scene.picture import read_picture, read_size
 from ..scene.video import open_video, read_frames
+from .names import ordered_names, safe_name
 
 FOLDER, MASK_FOLDER = "photos", "masks"  # below the input folder, as Load Images names them
 THUMBNAIL_PX = 240
 MASK_NOTES = 4  # sentences about masks that are shown
 MOST_BYTES = 4_000_000_000  # of all files of a visitor
-NUMBERED = [f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)]
-RESERVED = frozenset(("CON", "PRN", "AUX", "NUL", *NUMBERED))  # as names of files on Windows
 SAMPLE_FOLDER = Path(__file__).resolve().parents[1] / "sample"
 
 
@@ -287,29 +284,6 @@ def sample_names(sample: str) -> list[str]:
     if SAMPLES[sample]:
         return []
     return sorted((path.name for path in SAMPLE_FOLDER.glob("*.jpg")), key=natural_key)
-
-
-def safe_name(name: str, most: int = 80) -> str:
-    """A file name of letters and digits of any language and a few marks, without folders, of at most so many bytes."""
-    plain = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
-    stem, ending = (re.sub(r"[^\w.-]+", "_", part) for part in os.path.splitext(plain))
-    ending = shortened(ending.rstrip("._-"), 10)
-    stem = shortened(stem.strip("._-"), most - len(ending.encode())).strip("._-") or "file"
-    return f"{stem}_{ending}" if stem.split(".")[0].upper() in RESERVED else f"{stem}{ending}"
-
-
-def shortened(text: str, most: int) -> str:
-    """The beginning of a text that has at most so many bytes."""
-    return text.encode("utf-8", "ignore")[:most].decode("utf-8", "ignore")
-
-
-def ordered_names(names: Sequence[str]) -> list[str]:
-    """The names if their natural order is that of the list, else with a number before each."""
-    unique = list(number_repeats(names))
-    if unique == sorted(unique, key=natural_key):
-        return unique
-    digits = len(str(len(unique)))
-    return [f"{place:0{digits}}_{name}" for place, name in enumerate(unique, start=1)]
 
 
 def save_whole(picture: Image.Image, target: Path) -> None:

@@ -56,6 +56,7 @@ class Runs:
         runs.append(page.run.click(self.press, inputs, results, **QUIET))
         runs.append(page.compare.click(self.compare, inputs, results, **QUIET))
         runs.append(page.make_files.click(self.make_files, inputs, results, **QUIET))
+        runs.append(page.fly.click(self.fly, None, results, **QUIET))
         page.cancel.click(self.cancel, None, None, queue=False, **QUIET)
         filters = [event for each in page.controls.group("points") for event in _settled(each)]
         gr.on(filters, self.filter_points, inputs, results, trigger_mode="always_last", **QUIET)
@@ -82,9 +83,9 @@ class Runs:
             model = session.settings.model["model"]
             updates |= dict(zip(page.controls.components, page.controls.values(session.settings), strict=True))
             if session.outcome is not None:
-                files = session.files
+                made = session.files, session.film
                 updates |= shown(page, session, session.outcome)
-                updates[page.files] = session.files = files
+                session.files, session.film = updates[page.files], updates[page.film] = made
         text, button = self.visits.tell_model(model)
         return updates | {page.model_text: text, page.download: button}
 
@@ -179,7 +180,7 @@ class Runs:
     def cancel(self, request: gr.Request) -> None:
         session = self.visits.known(request)
         if session is not None and session.job is not None:
-            for jobs in (self.server.jobs, self.server.quick, self.server.downloads):
+            for jobs in (self.server.jobs, self.server.quick, self.server.downloads, self.server.films):
                 jobs.cancel(session.job)
 
     async def filter_points(self, values: Values, request: gr.Request) -> AsyncIterator[Updates]:
@@ -247,6 +248,18 @@ class Runs:
             return {self.page.files: session.files, self.page.status: done}
 
         async for updates in self.carry_out(session, self.server.quick, do, show, (self.page.cancel,)):
+            yield updates
+
+    async def fly(self, request: gr.Request) -> AsyncIterator[Updates]:
+        """A film of the scene."""
+        session = self.session(request)
+
+        def show(path: Path) -> Updates:
+            session.film = views.film(file_url(session, path), path)
+            return {self.page.film: session.film, self.page.status: views.message("done", "The film is ready.")}
+
+        do = partial(work.fly, session)
+        async for updates in self.carry_out(session, self.server.films, do, show, (self.page.cancel,)):
             yield updates
 
     async def download(self, model: str, request: gr.Request) -> AsyncIterator[Updates]:

@@ -34,7 +34,7 @@ class Limits:
 
 @dataclass
 class Server:
-    """jobs run the network, one at a time; quick work and downloads have queues of their own."""
+    """jobs run the network, one at a time; quick work, downloads and films have queues of their own."""
 
     sessions: Sessions
     root: Path  # where everything lies that is deleted in the end
@@ -42,6 +42,7 @@ class Server:
     jobs: Jobs = field(default_factory=Jobs)
     quick: Jobs = field(default_factory=Jobs)
     downloads: Jobs = field(default_factory=Jobs)
+    films: Jobs = field(default_factory=Jobs)
     places: Places = field(default_factory=Places)
     limits: Limits = field(default_factory=Limits)
 

@@ -58,6 +58,7 @@ class Session:
     watch: Any = None  # the last job with what it shows at its end (runs.Watch)
     visits: int = 1  # how often a page has shown it
     files: str = ""  # the list of files that the page shows
+    film: str = ""  # and the film
 
     @property
     def is_unused(self) -> bool:

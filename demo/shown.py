@@ -26,7 +26,7 @@ def outputs(page: Page) -> list[Any]:
     shown = [page.viewer, page.frames, page.cameras, page.report, page.scale_text, page.forget_scale]
     compared = [page.comparison, page.pair, page.viewer_a, page.viewer_b, page.differences]
     buttons = [page.run, page.cancel, page.compare]
-    return [page.status, *buttons, page.files, *shown, *compared, *page.controls.group("points")]
+    return [page.status, *buttons, page.files, page.film, *shown, *compared, *page.controls.group("points")]
 
 
 def shown(page: Page, session: Session, outcome: work.Outcome, again: bool = False) -> Updates:
@@ -45,6 +45,7 @@ def shown(page: Page, session: Session, outcome: work.Outcome, again: bool = Fal
         page.frames: views.frames(base, scene.names, FRAMES),
         page.controls.of("points", "frames"): gr.update(choices=frame_choices(scene.names)),
         page.files: without_files(session),
+        page.film: "",
     }
     if again:
         return updates
@@ -61,5 +62,5 @@ def shown(page: Page, session: Session, outcome: work.Outcome, again: bool = Fal
 
 def without_files(session: Session) -> str:
     """The list of files after the scene has changed: none, with a word if there were some."""
-    had, session.files = bool(session.files), ""
+    had, session.files, session.film = bool(session.files or session.film), "", ""
     return views.quiet(OLD_FILES) if had else ""

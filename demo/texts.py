@@ -86,6 +86,7 @@ STAGES = {
     "filtering": "Choosing the points",
     "thumbnails": "Preparing the 3D view",
     "previews": "Drawing pictures",
+    "flight": "Drawing the fly-through",
 }
 NUMBERS = re.compile(r" \(node [^)]*\)")
 NODE = re.compile(r"\b[Nn]ode \S+ \((.*?)\)(?=[\s:;,.)]|$)")

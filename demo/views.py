@@ -173,6 +173,14 @@ def files(links: Iterable[tuple[Path, str]]) -> str:
     return f'<div class="mv-files">{items}</div>'
 
 
+def film(url: str, path: Path) -> str:
+    """A film to be looked at and taken away."""
+    return (
+        f'<video class="mv-film" controls loop playsinline preload="metadata" src="{escape(url)}"></video>'
+        f"{files([(path, url)])}"
+    )
+
+
 def size_text(count: int) -> str:
     """Bytes for people."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"

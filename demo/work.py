@@ -13,6 +13,7 @@ from ..nodes.compare import Comparison, compare
 from ..nodes.graph.host import Host, Result
 from ..nodes.graph.output import THUMBNAIL
 from ..nodes.graph.packets import points_of, scene_of, views_of
+from ..scene.flight import write_flight
 from ..scene.pointcloud import PointCloud
 from ..scene.reconstruction import Reconstruction
 from ..workflows.check import check, order
@@ -130,6 +131,16 @@ def write_files(session: "Session", settings: Settings, job: Job) -> list[Path]:
         job.progress("Zip files", len(files), len(folders) + 1)
         files += _as_files(folder, job)
     return sorted(files, key=lambda path: path.name)
+
+
+def fly(session: "Session", job: Job) -> Path:
+    """Write a film of a flight past the cameras of the last reconstruction."""
+    outcome = _last(session)
+    path = session.host.output_folder / f"flight_{outcome.run}.mp4"
+    with session.lock:
+        for old in session.host.output_folder.glob("flight_*.mp4"):
+            old.unlink()
+    return write_flight(outcome.cloud, outcome.scene, path, progress=job.progress)
 
 
 def run_workflow(session: "Session", graph: Graph, document: Any, job: Job) -> dict[str, Done]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from manyview.demo.photos import FOLDER, MASK_FOLDER, Photos, ordered_names, safe_name
+from manyview.demo.names import ordered_names, safe_name
+from manyview.demo.photos import FOLDER, MASK_FOLDER, Photos
 from manyview.nodes.graph.loading import NO_MASKS, SAMPLES
 
 

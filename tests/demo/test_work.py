@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from manyview.demo.sessions import Session, Sessions
 from manyview.demo.settings import IMAGES, POINTS, RECONSTRUCT, SPARSITY, Settings, defaults
 from manyview.nodes.parameters import EXPORT_FORMATS
 from manyview.scene.export import read_npz
+from manyview.scene.flight import write_flight
 
 SMALL = defaults(IMAGES, {"source": "sample scene of ManyView", "resolution": 112, "limit": 3, "selection": "even"})
 START = Settings(images=SMALL)
@@ -155,6 +157,15 @@ def test_photos_and_masks_that_were_left_out_are_told(session: Session, root: Pa
     told = "\n".join(state["notes"])
     assert "frame_03.jpg" in told and "10 x 90" in told and str(session.host.base) not in told
     assert summary(outcome, 3, ["a.heic is no photo"])["notes"][0] == "a.heic is no photo"
+
+
+def test_a_film_of_the_scene(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "write_flight", partial(write_flight, size=(64, 48), seconds=1))
+    first = work.fly(session, job())
+    assert first.read_bytes()[4:8] == b"ftyp" and first.is_relative_to(session.host.output_folder)
+    work.filter_points(session, replace(START, points=defaults(POINTS, {"confidence_percentile": 60.0})), job())
+    second = work.fly(session, job())
+    assert second.exists() and not first.exists(), "it is that of the points that are shown"
 
 
 def test_cancelled_runs_leave_the_last_result(session: Session) -> None:
