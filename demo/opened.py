@@ -110,7 +110,8 @@ def opened_html(name: str, opened: Opened) -> str:
     """What was opened, and what of it has no control."""
     what = "Its settings are in the controls now." if opened.settings else "The page has no controls for it."
     notes = "".join(f"<li>{escape(plain(note))}</li>" for note in opened.notes)
-    more = f"<p>As a whole it runs by <b>Run it as it is</b>.</p><ul>{notes}</ul>" if notes else ""
+    whole = "" if opened.missing else "<p>As a whole it runs by <b>Run it as it is</b>.</p>"
+    more = f"{whole}<ul>{notes}</ul>" if notes else ""
     return f"<p><b>{escape(name)}</b>: {len(opened.graph)} nodes. {what}</p>{more}"
 
 

@@ -6,7 +6,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..nodes.compare import Comparison, comparison_text
@@ -143,12 +142,12 @@ def comparison(outcome: Outcome) -> str:
     titles = [f"{title}: {sparsity_text(values)}" for title, values in zip(SIDES, methods, strict=True)]
     columns = tuple(zip(titles, (first, second), strict=True))
     rows = [
-        ("method", [_method(scene) for _, scene in columns]),
+        ("computed by", [_method(scene) for _, scene in columns]),
         ("seconds in the network", [f"{sum(scene.timings.values()):.2f}" for _, scene in columns]),
         ("seconds of the layers", [f"{_layers(scene):.2f}" for _, scene in columns]),
         ("peak memory", [f"{(scene.peak_memory_bytes or 0) / 2**30:.2f} GiB" for _, scene in columns]),
         ("attention computed", [f"{100 * float(density_of(scene).mean()):.1f} %" for _, scene in columns]),
-        ("median confidence", [f"{np.median(scene.confidence):.3f}" for _, scene in columns]),
+        ("median confidence", [f"{verdict(scene).confidence:.3f}" for _, scene in columns]),
     ]
     body = "".join(
         f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>"

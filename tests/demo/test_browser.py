@@ -338,6 +338,11 @@ def test_it_fits_other_screens(demo: Any, visit: Any, name: str, options: dict[s
         assert "See the result" in text
         page.click("#status .mv-see")
         page.wait_for_function("document.activeElement.tagName === 'IFRAME'")
+        for tab in ("Depth and confidence", "Cameras"):
+            page.locator(".overflow-menu > button").first.click()
+            page.locator(".overflow-dropdown button", has_text=tab).first.click()
+            page.locator("#frames img, #cameras td").locator("visible=true").first.wait_for()
+            assert page.evaluate(wide) <= 0, "a wide table scrolls by itself"
 
 
 def picture_bytes() -> bytes:
