@@ -4,6 +4,7 @@ import json
 import secrets
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -97,8 +98,9 @@ def answer(server: Server, settings: Settings, files: list[Path], job: Job) -> t
         problems = session.photos.add([(path, path.name) for path in files])
         settings = replace(settings, images={**settings.images, "source": session.photos.source})
         outcome = work.reconstruct(session, settings, job)
-        written = work.write_files(session, settings, job) if settings.formats else []
-        return summary(outcome, len(files), problems), [str(path) for path in keep(server.answers, written)]
+        written = work.write_files(session, settings, job) if settings.formats else work.Written([], [])
+        told = summary(outcome, len(files), problems, written.notes)
+        return told, [str(path) for path in keep(server.answers, written.files)]
     finally:
         session.close()
 
@@ -113,14 +115,14 @@ def keep(folder: Path, files: list[Path]) -> list[Path]:
     return [Path(shutil.move(path, target / path.name)) for path in files]
 
 
-def summary(outcome: work.Outcome, files: int, problems: list[str]) -> dict[str, Any]:
-    """A run in numbers; `confidence` has a verdict and what to do, `notes` say what of the files could not be used."""
+def summary(outcome: work.Outcome, files: int, problems: list[str], unwritten: Sequence[str] = ()) -> dict[str, Any]:
+    """A run in numbers; `confidence` has a verdict and what to do, `notes` say what could not be used or written."""
     scene = outcome.scene
     return {
         "files": files,
         "views": len(scene),
         "confidence": verdict(scene).to_dict(),
-        "notes": [*map(plain, problems), *outcome.notes],
+        "notes": list(dict.fromkeys((*map(plain, problems), *outcome.notes, *unwritten))),
         "points": len(outcome.cloud),
         "seconds": {stage: round(value, 3) for stage, value in scene.timings.items()},
         "peak_memory_bytes": scene.peak_memory_bytes,

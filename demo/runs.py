@@ -241,10 +241,11 @@ class Runs:
         session = self.session(request)
         do = partial(work.write_files, session, self.chosen(session, values))
 
-        def show(paths: list[Path]) -> Updates:
-            links = [(path, file_url(session, path)) for path in paths]
+        def show(written: work.Written) -> Updates:
+            links = [(path, file_url(session, path)) for path in written.files]
             session.files = views.files(links)
-            done = views.message("done", f"{len(links)} file{'s are' if len(links) != 1 else ' is'} ready.")
+            text = f"{len(links)} file{'s are' if len(links) != 1 else ' is'} ready."
+            done = views.message("failed" if written.notes else "done", text, written.notes)
             return {self.page.files: session.files, self.page.status: done}
 
         async for updates in self.carry_out(session, self.server.quick, do, show, (self.page.cancel,)):

@@ -76,9 +76,9 @@ def verdict_title(scene: Reconstruction) -> str:
     return f"{found.level.capitalize()} (confidence {found.confidence:.2f})."
 
 
-def message(kind: str, text: str) -> str:
+def message(kind: str, text: str, notes: Sequence[str] = ()) -> str:
     """Any other line of status."""
-    return _status(kind, text)
+    return _status(kind, text, notes=list(notes))
 
 
 def quiet(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..nodes.compare import Comparison, compare
 from ..nodes.graph.host import Host, Result
@@ -116,21 +116,29 @@ def set_scale(session: "Session", units: float, meters: float, job: Job) -> Outc
     return filter_points(session, replace(before, scale={"measured": units / shown, "meters": meters}), job)
 
 
-def write_files(session: "Session", settings: Settings, job: Job) -> list[Path]:
+class Written(NamedTuple):
+    """Files, and sentences about those that could not be written."""
+
+    files: list[Path]
+    notes: list[str]
+
+
+def write_files(session: "Session", settings: Settings, job: Job) -> Written:
     """Write files of the last reconstruction in the formats of the settings; folders become zip files."""
     before = _last(session)
     again = replace(before.settings, points=settings.points, formats=settings.formats, files=settings.files)
     if not settings.formats:
         raise ValueError("Choose at least one kind of file.")
     done = _run(session, again, job, replace(session.runner, call=without_network)).done
-    numbers = (graphs.EXPORT, graphs.COLMAP, graphs.DEPTH)
-    folders = [_export_folder(Path(done[number].value(-1))) for number in numbers if number in done]
+    written = [done[number] for number in (graphs.EXPORT, graphs.COLMAP, graphs.DEPTH) if number in done]
+    folders = [_export_folder(Path(each.value(-1))) for each in written]
     _forget_others(session, folders)
     files: list[Path] = []
     for folder in folders:
         job.progress("Zip files", len(files), len(folders) + 1)
         files += _as_files(folder, job)
-    return sorted(files, key=lambda path: path.name)
+    notes = [plain(line) for each in written for text in each.ui.get("text", ()) for line in str(text).split("\n")[1:]]
+    return Written(sorted(files, key=lambda path: path.name), list(dict.fromkeys(notes)))
 
 
 def fly(session: "Session", job: Job) -> Path:
@@ -227,12 +235,11 @@ def _forget_others(session: "Session", folders: list[Path]) -> None:
 
 def _as_files(folder: Path, job: Job) -> list[Path]:
     """The files of an export; what is a folder in it, or holds only many files alike, as one zip file."""
-    plain = [path for path in folder.iterdir() if path.is_file() and path.name != THUMBNAIL]
     if folder.name.startswith("depth_"):
         return [_zipped(folder, folder / "depth.zip", job)]
     folders = [path for path in folder.iterdir() if path.is_dir()]
-    plain = [path for path in plain if path.suffix != ".zip"]
-    return plain + [_zipped(path, folder / f"{path.name}.zip", job) for path in folders]
+    files = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".zip" and path.name != THUMBNAIL]
+    return files + [_zipped(path, folder / f"{path.name}.zip", job) for path in folders]
 
 
 def _zipped(folder: Path, target: Path, job: Job) -> Path:

@@ -65,7 +65,7 @@ def test_a_known_length_is_kept_in_every_file(session: Session) -> None:
     assert "in metres" in views.finished(session.outcome)
     again = work.set_scale(session, 2.0, 1.0, job()).scene
     assert np.allclose(again.depth, 2 * before.depth), "a length measured in metres corrects the scale"
-    files = work.write_files(session, replace(START, formats=tuple(EXPORT_FORMATS)), job())
+    files = work.write_files(session, replace(START, formats=tuple(EXPORT_FORMATS)), job()).files
     found = {path.suffix: path for path in files}
     assert sorted(path.name for path in files) == [
         "colmap.zip",
@@ -88,9 +88,9 @@ def test_files_need_a_scene_and_a_format(session: Session, sessions: Sessions) -
 
 
 def test_files_of_earlier_exports_go(session: Session) -> None:
-    first = work.write_files(session, replace(START, formats=("ply",)), job())
+    first = work.write_files(session, replace(START, formats=("ply",)), job()).files
     points = defaults(POINTS, {"confidence_percentile": 50.0})
-    second = work.write_files(session, replace(START, points=points, formats=("ply",)), job())
+    second = work.write_files(session, replace(START, points=points, formats=("ply",)), job()).files
     assert not first[0].exists() and second[0].exists()
 
 
