@@ -119,7 +119,7 @@ def frames_sheet(
             [_depth_picture(reconstruction, frame, low, high) for frame in part],
             [_confidence_picture(reconstruction, frame, ranks[frame]) for frame in part],
         ]
-        labels = [f"{frame}: {confidence[frame]:.2f} {reconstruction.names[frame]}" for frame in part]
+        labels = [f"{frame}, conf. {confidence[frame]:.2f}: {reconstruction.names[frame]}" for frame in part]
         sheet = contact_sheet(rows, labels, tile_width=tile_width)
         bands.append(sheet)
     width = max(band.shape[1] for band in bands)
@@ -171,7 +171,7 @@ def _verdict_line(reconstruction: Reconstruction, width: int) -> np.ndarray:
     found = verdict(reconstruction)
     band = Image.new("RGB", (width, LABEL_PX), PAPER)
     draw, font = ImageDraw.Draw(band), ImageFont.load_default()
-    text = f"verdict: {found.level}; {found.numbers}; colours: rank within the scene"
+    text = f"verdict: {found.level}; confidence {found.confidence:.2f}; colours of it: rank in the scene"
     draw.text((6, 2), _fitting(text, width - 12, draw, font), INK, font)
     return np.asarray(band)
 
