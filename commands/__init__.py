@@ -88,6 +88,10 @@ def describe(error: Exception) -> str:
     text = " ".join(str(error).split())
     if is_out_of_memory(error):
         return memory_sentence(error, "use fewer images (--limit), a smaller --resolution or a smaller --frame-chunk.")
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return f"There is no file or folder {error.filename}; check the name."
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename} cannot be used: {error.strerror}."
     if is_bad_input(error) or isinstance(error, ImportError | OSError):
         return text or type(error).__name__
     return f"{type(error).__name__}: {text} (run again with --debug to see where)"

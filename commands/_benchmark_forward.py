@@ -283,10 +283,10 @@ def size(text: str) -> tuple[int, int]:
 
 def earlier(path: Path) -> dict[str, Any]:
     """A report of this command that has forward rows."""
-    import json
+    from ..evaluation.store import read_json
 
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_json(path)
         found = isinstance(report["machine"], dict) and all(isinstance(row, dict) for row in report["forward"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no benchmark.json with forward rows ({error}).") from error

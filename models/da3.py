@@ -463,7 +463,7 @@ def config_from_dict(fields: dict[str, Any]) -> DepthAnything3Config:
 
 def config_for(shapes: Mapping[str, tuple[int, ...]]) -> DepthAnything3Config:
     """The published size of so wide a file; ValueError for others."""
-    width = shapes["backbone.pretrained.camera_token"][-1]
+    width = (shapes["backbone.pretrained.camera_token"] or (0,))[-1]
     for config in SIZES.values():
         if config.width == width:
             return config

@@ -9,21 +9,22 @@ NOTES_SHOWN = 20
 
 
 def report_text(scene: Reconstruction) -> str:
-    """Frames, tokens, seconds of each stage, peak memory, the verdict, and what was left out, a line each."""
+    """Frames, tokens, seconds of each stage, peak memory, the verdict, and what was left out, a line each.
+
+    What a scene does not know of itself, because it was saved by other hands, is not in the report.
+    """
     height, width = scene.image_size
     frames = "1 frame" if len(scene) == 1 else f"{len(scene)} frames"
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in scene.timings.items())
-    return "\n".join(
-        (
-            f"{frames} of {width} x {height} pixels, {scene.settings['tokens']:,} tokens",
-            attention_text(scene),
-            f"model {scene.model}, {scene.settings['precision']} on {scene.settings['device']}",
-            f"seconds: {seconds}; together {sum(scene.timings.values()):.1f}",
-            f"peak memory: {scene.peak_memory_bytes / 2**30:.2f} GiB",
-            verdict_text(scene),
-            *notes_shown(scene.notes),
-        )
-    )
+    tokens, place = scene.settings.get("tokens"), [scene.settings.get(name) for name in ("precision", "device")]
+    counted = f", {tokens:,} tokens" if isinstance(tokens, int) else ""
+    lines = [f"{frames} of {width} x {height} pixels{counted}", attention_text(scene)]
+    lines.append(f"model {scene.model or 'not named'}{', {} on {}'.format(*place) if all(place) else ''}")
+    if seconds:
+        lines.append(f"seconds: {seconds}; together {sum(scene.timings.values()):.1f}")
+    if scene.peak_memory_bytes is not None:
+        lines.append(f"peak memory: {scene.peak_memory_bytes / 2**30:.2f} GiB")
+    return "\n".join((*lines, verdict_text(scene), *notes_shown(scene.notes)))
 
 
 def verdict_text(scene: Reconstruction) -> str:

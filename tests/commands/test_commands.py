@@ -59,6 +59,12 @@ def test_usage_error(capsys: pytest.CaptureFixture) -> None:
     [
         (ValueError("two\nlines"), 2, "error: two lines"),
         (FileNotFoundError("no such folder"), 2, "no such folder"),
+        (
+            FileNotFoundError(2, "No such file", "a.json"),
+            2,
+            "error: There is no file or folder a.json; check the name.",
+        ),
+        (PermissionError(13, "Permission denied", "a.json"), 1, "error: a.json cannot be used: Permission denied."),
         (ImportError("needs x: pip install x"), 1, "error: needs x: pip install x"),
         (MemoryError(), 1, "Out of memory: use fewer images"),
         (RuntimeError("odd"), 1, "RuntimeError: odd (run again with --debug"),

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from manyview.nodes.report import report_text
 from manyview.scene.export import read_npz
 from manyview.scene.export.npz import write_npz
 from manyview.scene.pointcloud import point_cloud
@@ -86,6 +87,8 @@ def run(path: Path) -> None:
     point_cloud(scene)
     scene.original_intrinsics()
     scene.confidence_rank()
+    report_text(scene)
+    assert len(repr(scene)) < 3000 and scene._repr_html_()
 
 
 def hostile(number: int, folder: Path) -> Path:
