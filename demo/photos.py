@@ -13,6 +13,7 @@ from ..nodes.graph.loading import NO_MASKS, SAMPLES
 from ..scene.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key, number_repeats
 from ..scene.masks import check_mask_size, find_masks
 from ..scene.picture import read_picture, read_size
+from ..scene.picture_file import picture_frames
 from ..scene.video import open_video, read_frames
 from .names import ordered_names, safe_name
 
@@ -25,13 +26,14 @@ SAMPLE_FOLDER = Path(__file__).resolve().parents[1] / "sample"
 
 @dataclass(frozen=True)
 class Photo:
-    """One picture: its id, the name that its file had, where it lies, its size, and perhaps a mask."""
+    """One file of a picture, or of several: its id, the name that it had, where it lies, its size, perhaps a mask."""
 
     number: str
     name: str
     path: Path
     size: tuple[int, int]
     mask: Path | None = None
+    views: int = 1  # pictures in the file, each of which is a view
 
 
 class Photos:
@@ -120,15 +122,17 @@ class Photos:
         if not added:
             raise ValueError(problems[0] if problems else "No file was given; choose photos or a video.")
         before = [] if self.sample is not None or self.video is not None else self.photos
-        if len(before) + len(added) > self.most:
+        views = sum(photo.views for photo in (*before, *added))
+        if views > self.most:
             for photo in added:
                 shutil.rmtree(photo.path.parent)
-            raise ValueError(f"These would be {len(before) + len(added)} photos; at most {self.most} can be used here.")
+            raise ValueError(f"These would be {views} photos; at most {self.most} can be used here.")
         if self.sample is not None or self.video is not None:
             self._forget_input()
         self.photos = [*before, *sorted(added, key=lambda photo: natural_key(photo.name))]
         self.state += 1
-        return problems
+        several = [f"{photo.name} holds {photo.views} pictures: each is a view." for photo in added if photo.views > 1]
+        return problems + several
 
     def add_masks(self, files: Sequence[tuple[Path, str]]) -> list[str]:
         """Masks named like the photos (a.png for a.jpg), or as many as there are photos in the same order."""
@@ -265,7 +269,8 @@ class Photos:
         kept.mkdir()
         try:
             shutil.move(path, kept / name)
-            return Photo(number, name, kept / name, read_size(kept / name))
+            size, views = read_size(kept / name), len(picture_frames(kept / name))
+            return Photo(number, name, kept / name, size, views=views)
         except ValueError:
             shutil.rmtree(kept)
             raise

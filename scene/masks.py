@@ -31,18 +31,24 @@ def find_masks(
     """A mask for each image by its name and, where they are told apart, its folder; and notes on how they were found.
 
     source: one file for all images, or a folder. In the folder, cam1/0001.jpg has cam1/0001.png or, if that is the
-    only image of its name, 0001.png; any ending will do, or one added as in 0001.jpg.png. Where no name fits, one
-    mask serves all images, and as many as there are images serve them in natural order. Else ValueError.
+    only image of its name, 0001.png; any ending will do, or one added as in 0001.jpg.png. A mask named like an
+    animation or a video is that of all its frames that have none of their own. Where no name fits, one mask serves
+    all images, and as many as there are images serve them in natural order. Else ValueError.
     """
     source = named_path(source)
     if source.is_file():
         return [FoundMask(source)] * len(names), []
     if not source.is_dir():
         raise ValueError(f"The folder of masks {source} does not exist.")
-    whole = [_whole_name(name, path) for name, path in zip(names, paths or [None] * len(names), strict=True)]
+    paths = paths or [None] * len(names)
+    whole = [_whole_name(name, path) for name, path in zip(names, paths, strict=True)]
+    files = [each if path is None else each.with_name(path.name) for each, path in zip(whole, paths, strict=True)]
     index = _Index(source)
-    found = [index.nested(each) for each in whole]
-    flat = [None if mask else index.flat(each.name) for mask, each in zip(found, whole, strict=True)]
+    found = [index.nested(each) or index.nested(file) for each, file in zip(whole, files, strict=True)]
+    flat = [
+        None if mask else index.flat(each.name) or index.flat(file.name)
+        for mask, each, file in zip(found, whole, files, strict=True)
+    ]
     if any(found) or any(flat):
         return _without_doubt(names, whole, found, flat), []
     files = pictures_in(source)

@@ -212,15 +212,18 @@ def _shrink_in_decoder(image: Image.Image, enough: int | None) -> None:
 def _to_rgb_in_strips(image: Image.Image, blend: str, large: bool) -> tuple[Image.Image, Image.Image | None]:
     """RGB and mask, converted a strip at a time, so that no second copy of it is made; large images are shrunk."""
     factor = max(1, max(image.size) // SHRINK_TO) if large and image.width * image.height > LARGE_PIXELS else 1
+    if factor == 1 and image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy(), None
     size = (-(-image.width // factor), -(-image.height // factor))
-    small, mask = Image.new("RGB", size), Image.new("L", size, 255)
+    small, mask = Image.new("RGB", size), None
     top_value = _brightest(image) if image.mode in ("F", "I") else None
     for top, strip in _strips(image, factor):
         part, part_mask = split_transparency(to_eight_bits(strip, top_value), blend)
         small.paste(_reduced(part, factor), (0, top // factor))
         if part_mask is not None:
+            mask = mask or Image.new("L", size, 255)
             mask.paste(_reduced(part_mask, factor), (0, top // factor))
-    return small, None if mask.getextrema()[0] == 255 else mask
+    return small, None if mask is None or mask.getextrema()[0] == 255 else mask
 
 
 def _strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:

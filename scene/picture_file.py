@@ -277,7 +277,7 @@ def _bytes_per_pixel(mode: str) -> int:
 
 
 def _strip_bytes(picture: PictureFile) -> float:
-    """What libtiff needs for one strip or tile of a compressed TIFF file, which may be the whole picture."""
+    """What libtiff needs of a compressed TIFF file: one strip or tile, which may be the whole picture, and the file."""
     image = picture.image
     if image.info.get("compression") == "raw":
         return 0
@@ -290,7 +290,7 @@ def _strip_bytes(picture: PictureFile) -> float:
             down = int(tags.get(TIFF_TILE_HEIGHT, min(height, tags.get(TIFF_ROWS, height))))
     except (TypeError, ValueError) as error:
         raise ValueError(damage(picture.path, error)) from error
-    return 2 * across * down * bits / 8
+    return across * down * bits / 8 + picture.path.stat().st_size
 
 
 def _too_large(path: Path, size: tuple[int, int], kind: str) -> str:

@@ -86,6 +86,14 @@ def test_masks_by_name_and_by_order(photos: Photos, upload) -> None:
     assert photos.masks == NO_MASKS and written(photos, MASK_FOLDER) == []
 
 
+def test_the_pictures_of_an_animation_count(photos: Photos, upload, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (60, 45), (level, 0, 0)) for level in range(0, 150, 50)]
+    frames[0].save(tmp_path / "walk.gif", save_all=True, append_images=frames[1:])
+    assert photos.add([(tmp_path / "walk.gif", "walk.gif")]) == ["walk.gif holds 3 pictures: each is a view."]
+    with pytest.raises(ValueError, match="These would be 5 photos"):
+        photos.add(upload("a.png", "b.png"))
+
+
 def test_a_mask_of_another_shape_is_told_at_once(photos: Photos, upload, tmp_path: Path) -> None:
     photos.add(upload("a.png"))
     Image.new("L", (90, 10)).save(tmp_path / "a.png")

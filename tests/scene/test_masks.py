@@ -143,3 +143,12 @@ def test_one_array_is_the_mask_of_all_images():
     use[:, :30] = 1
     views = images_from_arrays([np.zeros((45, 60, 3))] * 3, masks=[use], resolution=56)
     assert left_and_right(views) == [(1, 0)] * 3
+
+
+def test_the_mask_of_an_animation_is_that_of_its_frames(tmp_path):
+    frames = [Image.new("RGB", (60, 45), color) for color in ((250, 0, 0), (0, 250, 0))]
+    path = save(tmp_path / "walk.gif", color=frames[0], save_all=True, append_images=frames[1:])
+    halves(tmp_path / "masks" / "walk.gif.png", left=True)
+    assert left_and_right(load(path, masks=tmp_path / "masks")) == [(1, 0)] * 2
+    halves(tmp_path / "masks" / "walk_2.png", left=False)
+    assert left_and_right(load(path, masks=tmp_path / "masks")) == [(1, 0), (0, 1)]
