@@ -80,11 +80,11 @@ class Graph:
         return number
 
     def note(self, place: tuple[int, int], size: tuple[int, int], text: str) -> None:
-        """A note in Markdown."""
+        """A note in Markdown, in the page's own colours and without code: Nodes 2.0 shows that dark on dark."""
         number = len(self.nodes) + 1
         node = {"id": number, "type": "MarkdownNote", "pos": list(place), "size": list(size), "flags": {}, "order": 0}
         node |= {"mode": 0, "inputs": [], "outputs": [], "properties": {}, "widgets_values": [text]}
-        self.nodes.append({**node, "color": "#233", "bgcolor": "#355"})
+        self.nodes.append(node)
 
     def group(self, title: str, box: tuple[int, int, int, int], colour: str) -> None:
         """A titled frame: left, top, width, height."""
@@ -169,9 +169,9 @@ def quick_start(info: dict[str, Any]) -> Graph:
         (0, -330),
         (740, 270),
         "## ManyView: photos to a point cloud\n\nPress **Run**. The sample and the model *mini* come with the pack, "
-        "nothing is downloaded.\n\n- **Your photos**: put a folder of them into ComfyUI's `input` folder, press R, and "
-        "choose it in *Load Images*. LoadImage nodes and videos can be connected to *images* as well.\n- **A better "
-        "model**: choose `vggt-1b` or `pi3` in *Load Model*; if it is not on this computer, the error says where to get "
+        "nothing is downloaded.\n\n- **Your photos**: press *Upload photos or a video* in *Load Images*, or drop them on "
+        "it. LoadImage nodes and videos can be connected to *images* as well.\n- **A better "
+        "model**: choose **vggt-1b** or **pi3** in *Load Model*; if it is not on this computer, the error says where to get "
         "it (non-commercial licences).\n- Changing *Point Cloud* does not run the model again.",
     )
     return graph
@@ -186,7 +186,7 @@ def dense_against_sparse(info: dict[str, Any]) -> Graph:
         (0, 790),
         (330, 330),
         "## Dense against sparse\n\nBoth rows see the same views with the same weights. The reports show the share of "
-        "attention computed, seconds and memory.\n\nThe sample is small: below `min_tokens` sparse attention would not "
+        "attention computed, seconds and memory.\n\nThe sample is small: below **min_tokens** sparse attention would not "
         "be faster and stays dense, so it is set to 1 here. With hundreds of views leave it at 0.\n\n*Sparsity Report*: "
         "click a place in a view and run again to see where it looks.",
     )
@@ -246,9 +246,9 @@ def video_to_colmap(info: dict[str, Any]) -> Graph:
     graph.note(
         (0, -300),
         (740, 240),
-        "## Video to COLMAP, for Gaussian splatting\n\nChoose your video in *Load Images* (files in ComfyUI's `input` "
-        "folder are listed). `limit` and *even* take frames from the whole film; `frame_rate` takes so many a second.\n\n"
-        "*Export COLMAP* writes `sparse/0` and `images` below `output/manyview`, the frames at the video's own "
+        "## Video to COLMAP, for Gaussian splatting\n\nUpload your video in *Load Images* (files in ComfyUI's **input** "
+        "folder are listed too). **limit** and *even* take frames from the whole film; **frame_rate** takes so many a second.\n\n"
+        "*Export COLMAP* writes **sparse/0** and **images** below **output/manyview**, the frames at the video's own "
         "resolution with cameras to match. Open that folder with gsplat, Nerfstudio, Brush, Postshot ...",
     )
     return graph
@@ -308,11 +308,11 @@ def big_scene(info: dict[str, Any]) -> Graph:
     graph.note(
         (0, -350),
         (740, 290),
-        "## Big scenes\n\nFor hundreds of views choose `vggt-1b` or `pi3` in *Load Model* and your folder in *Load "
+        "## Big scenes\n\nFor hundreds of views choose **vggt-1b** or **pi3** in *Load Model* and your folder in *Load "
         "Images*.\n\n- **Time** grows with the square of the views: *fast* computes the smallest part of attention.\n"
-        "- **Memory** grows with views and resolution: `frame_chunk` 2 keeps the heads small; if it runs out, the error "
-        "says which `limit` or `resolution` fits this card.\n- *even* takes `limit` views from the whole set.\n- "
-        "`max_points` bounds what viewers and files have to carry.",
+        "- **Memory** grows with views and resolution: **frame_chunk** 2 keeps the heads small; if it runs out, the error "
+        "says which **limit** or **resolution** fits this card.\n- *even* takes **limit** views from the whole set.\n- "
+        "**max_points** bounds what viewers and files have to carry.",
     )
     return graph
 
@@ -331,8 +331,8 @@ def vggt_1b(info: dict[str, Any]) -> Graph:
     graph.note(
         (0, -300),
         (740, 240),
-        "## VGGT-1B\n\nThe page offers the download (5.0 GB). The file belongs into `models/manyview` under the name "
-        "`vggt-1b.safetensors`; a browser may save it as `model.safetensors`, then rename it.\n\nVGGT-1B is under "
+        "## VGGT-1B\n\nThe page offers the download (5.0 GB). The file belongs into **models/manyview** under the name "
+        "**vggt-1b.safetensors**; a browser may save it as **model.safetensors**, then rename it.\n\nVGGT-1B is under "
         "**CC BY-NC 4.0: non-commercial use only**. For commercial use see *vggt-1b-commercial* in *Load Model*.",
     )
     return graph
@@ -358,7 +358,7 @@ def photos_to_point_cloud(info: dict[str, Any]) -> dict[str, Any]:
         inside.take(number, name)
     for number, name in ((scene, "scene"), (points, "points"), (points, "ply"), (scene, "report")):
         inside.give(number, name)
-    return inside.page_form("Photos to Point Cloud", "Photos of one scene to cameras and a coloured point cloud.")
+    return inside.page_form(BLUEPRINT, "Photos of one scene to cameras and a coloured point cloud.")
 
 
 class Boundary:
@@ -471,7 +471,7 @@ WORKFLOWS = {
     "5 Big Scene": big_scene,
     "6 VGGT-1B": vggt_1b,
 }
-# Its file name is what the node search reads first, before aliases.
+# Its name is what the node search reads first, before aliases.
 BLUEPRINT = "Photos to Point Cloud (multi-view, SfM, SLAM, DUSt3R)"
 NEEDS_DOWNLOAD = {"6 VGGT-1B"}
 

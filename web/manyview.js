@@ -6,6 +6,7 @@ import { app } from "../../scripts/app.js";
 import { addPicker } from "./picker.js";
 import { addViewer } from "./preview.js";
 import { restoreAll, restore } from "./results.js";
+import { orderTemplates } from "./templates.js";
 import { addText } from "./text_box.js";
 import { addUpload } from "./upload.js";
 
@@ -24,6 +25,7 @@ const TEXT_NODES = [
 
 app.registerExtension({
   name: "ManyView.Nodes",
+  init: orderTemplates,
   // Nothing here waits: what is on a node has to be there before the page gives it the size and values it was saved with.
   nodeCreated(node) {
     if (node.comfyClass === "ManyView_LoadImages") addUpload(node);

@@ -4,7 +4,11 @@ import io
 import json
 import struct
 import time
+import urllib.error
+import urllib.request
+import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -50,7 +54,7 @@ def test_folder_to_files(comfyui, graph) -> None:
     run = comfyui.run(graph())
     assert run.status == "success"
     entries = {each["filename"]: each for each in run.outputs["export"]["3d"]}
-    assert set(entries) == {"points.ply", "scene.glb"}
+    assert set(entries) == {"thumbnail.png", "points.ply", "scene.glb"}
     assert comfyui.file(entries["points.ply"]).startswith(b"ply\nformat binary_little_endian")
     data = comfyui.file(entries["scene.glb"])
     extras = json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])["asset"]["extras"]
@@ -189,11 +193,67 @@ def test_colmap_of_frames_from_core(comfyui, graph, base: Path) -> None:
     }
     run = comfyui.run(prompt)
     assert run.status == "success", run.messages
-    folder = Path(run.outputs["colmap"]["text"][0].partition(" files in ")[2])
+    folder = Path(run.outputs["colmap"]["manyview_path"][0])
     assert folder.is_relative_to(base / "output")
-    with Image.open(min((folder / "colmap" / "images").iterdir())) as picture:
+    with Image.open(min((folder / "images").iterdir())) as picture:
         assert picture.size == (80, 60)
-    assert "PINHOLE 80 60" in (folder / "colmap" / "sparse" / "0" / "cameras.txt").read_text()
+    assert "PINHOLE 80 60" in (folder / "sparse" / "0" / "cameras.txt").read_text()
+    (place,) = run.outputs["colmap"]["manyview_folder"]
+    assert folder == base / "output" / place and run.outputs["colmap"]["text"][0].endswith(f" files in output/{place}")
+    with zipfile.ZipFile(io.BytesIO(comfyui.raw(f"/api/manyview/zip?folder={quote(place)}"))) as archive:
+        assert set(archive.namelist()) == {
+            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+        }
+
+
+@pytest.mark.parametrize("place", ["", "..", "../input", "%2Fetc", "gone"])
+def test_zip_of_other_places_is_refused(comfyui, place: str) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        comfyui.raw(f"/manyview/zip?folder={place}")
+
+
+def test_viewer_is_one_page_that_is_asked_for_only_when_it_changed(comfyui) -> None:
+    with urllib.request.urlopen(f"{comfyui.url}/api/manyview/viewer") as answer:
+        assert answer.headers["Cache-Control"] == "no-cache" and b"<script" in answer.read()
+        again = urllib.request.Request(answer.url, headers={"If-None-Match": answer.headers["ETag"]})
+    with pytest.raises(urllib.error.HTTPError, match="304"):
+        urllib.request.urlopen(again)
+
+
+def test_cached_nodes_say_again_what_they_said(comfyui, graph) -> None:
+    first, again = comfyui.run(graph()), comfyui.run(graph())
+    assert again.cached >= {"model", "images", "scene", "points"}
+    for name in ("model", "images", "scene", "points"):
+        assert again.outputs[name]["text"] == first.outputs[name]["text"]
+
+
+def test_assets_list_a_picture_and_not_the_cameras(comfyui, graph) -> None:
+    prompt = graph()
+    prompt["preview"] = {"class_type": "ManyView_Preview", "inputs": {"scene": ["scene", 0], "points": ["points", 0]}}
+    for left_out, kind in (("preview", "output"), ("export", "temp")):
+        prompt_id = comfyui.queue({name: node for name, node in prompt.items() if name != left_out})
+        comfyui.wait(prompt_id)
+        shown = comfyui.get(f"/api/jobs/{prompt_id}")["preview_output"]
+        assert shown["filename"] == "thumbnail.png" and shown["type"] == kind
+
+
+def test_exported_scene_comes_back_without_the_network(comfyui, graph, base: Path) -> None:
+    run = comfyui.run(graph(export={"npz": True, "filename_prefix": "kept/scene"}))
+    (place,) = run.outputs["export"]["manyview_folder"]
+    name = f"{place}/scene.npz [output]"
+    assert (
+        name
+        in comfyui.get("/object_info/ManyView_LoadScene")["ManyView_LoadScene"]["input"]["required"]["scene"][1][
+            "options"
+        ]
+    )
+    points = graph()["points"]
+    points["inputs"]["scene"] = ["kept", 0]
+    prompt = {"kept": {"class_type": "ManyView_LoadScene", "inputs": {"scene": name}}, "points": points}
+    prompt["preview"] = {"class_type": "ManyView_Preview", "inputs": {"scene": ["kept", 0], "points": ["points", 0]}}
+    again = comfyui.run(prompt)
+    assert again.status == "success", again.messages
+    assert again.outputs["points"]["text"] == run.outputs["points"]["text"]
 
 
 @pytest.mark.parametrize(

@@ -27,26 +27,37 @@ def test_runs(comfyui, maker: dict, name: str) -> None:
     run = comfyui.run(prompt)
     assert run.status == "success", run.messages
     shown = {prompt[number]["class_type"]: output for number, output in run.outputs.items()}
-    ply, cameras = shown["ManyView_Preview"]["manyview_preview"]
+    ply, cameras = map(marked, shown["ManyView_Preview"]["manyview_preview"])
     assert comfyui.file(ply).startswith(b"ply") and json.loads(comfyui.file(cameras))
     assert "frames of" in shown["ManyView_Reconstruct"]["text"][0]
     if "ManyView_ExportPointCloud" in shown:
-        assert {each["filename"] for each in shown["ManyView_ExportPointCloud"]["3d"]} == {"points.ply", "scene.glb"}
+        assert {each["filename"] for each in shown["ManyView_ExportPointCloud"]["3d"]} == {
+            "thumbnail.png",
+            "points.ply",
+            "scene.glb",
+        }
     if "ManyView_ExportCOLMAP" in shown:
-        folder = Path(shown["ManyView_ExportCOLMAP"]["text"][0].partition(" files in ")[2])
-        assert "PINHOLE 480 360" in (folder / "colmap" / "sparse" / "0" / "cameras.txt").read_text()
-        assert len(list((folder / "colmap" / "images").iterdir())) == 16
+        folder = Path(shown["ManyView_ExportCOLMAP"]["manyview_path"][0])
+        assert "PINHOLE 480 360" in (folder / "sparse" / "0" / "cameras.txt").read_text()
+        assert len(list((folder / "images").iterdir())) == 16
     if "ManyView_SparsityReport" in shown:
         assert len(shown["ManyView_SparsityReport"]["manyview_frames"]) == 12
 
 
-def test_templates_and_blueprint_are_offered(comfyui) -> None:
+def marked(text: str) -> dict[str, str]:
+    """The file that a text such as "folder/points.ply [temp]" names."""
+    path, _, kind = text.removesuffix("]").rpartition(" [")
+    subfolder, _, name = path.rpartition("/")
+    return {"filename": name, "subfolder": subfolder, "type": kind}
+
+
+def test_templates_and_blueprint_are_offered(comfyui, maker: dict) -> None:
     assert sorted(comfyui.get("/workflow_templates")["My-Pack_2"]) == NAMES
     for name in NAMES:
         place = f"/api/workflow_templates/My-Pack_2/{quote(name)}"
         assert comfyui.get(f"{place}.json")["nodes"] and comfyui.raw(f"{place}.jpg").startswith(b"\xff\xd8")
     blueprints = comfyui.get("/global_subgraphs")
-    ours = [number for number, each in blueprints.items() if each["name"] == "Photos to Point Cloud"]
+    ours = [number for number, each in blueprints.items() if each["name"] == maker["BLUEPRINT"]]
     assert len(ours) == 1
     assert "ManyView_Reconstruct" in comfyui.get(f"/global_subgraphs/{ours[0]}")["data"]
 
