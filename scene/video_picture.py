@@ -53,6 +53,8 @@ def _image(frame: VideoFrame, stream: VideoStream, blend: str) -> tuple[Image.Im
     if frame.format.name.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal")):
         full = FULL
     how = {"src_colorspace": matrix, "src_color_range": full, "dst_color_range": FULL, "interpolation": EXACT}
+    # RGB has no matrix, but PyAV before 17 looks at the first two only if this one differs from the source's.
+    how["dst_colorspace"] = BT709 if matrix != BT709 else BT601
     if frame.interlaced_frame:
         frame = _deinterlaced(frame)
     if needs_conversion(transfer, primaries):
