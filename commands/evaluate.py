@@ -26,9 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--check", action="store_true", help="only say what is missing and where to get it")
     data.add_argument("--scenes", type=positive, metavar="N", help="only the first N scenes (synthetic: 64)")
     data.add_argument("--only", nargs="+", metavar="SCENE", help="only these scenes")
-    data.add_argument("--frames", nargs="+", metavar="N", help="frames a scene (synthetic: 8 24; tanks: 25 ... full)")
+    data.add_argument(
+        "--frames", nargs="+", metavar="N", help="frames a scene (synthetic: 8 24; folder: 24; tanks: 25 ... full)"
+    )
     data.add_argument("--view", nargs="+", metavar="VIEW", help="sparse or dense frames (7scenes, nrgbd: both)")
-    data.add_argument("--size", type=positive, metavar="PX", help="side of the synthetic images (default: 224)")
+    data.add_argument(
+        "--size", type=positive, metavar="PX", help="longer side of synthetic images and of folder (default: 224)"
+    )
     model = parser.add_argument_group("methods")
     model.add_argument("--model", nargs="+", default=["mini"], help="names or files of weights (default: mini)")
     model.add_argument("--download", action="store_true", help="fetch the weights of a named model that are not here")

@@ -27,6 +27,7 @@ MAIN_METRICS: dict[str, str] = {
     "rta_5": "RTA@5 %",
     "auc_15": "AUC@15 %",
     "auc_30": "AUC@30 %",
+    "focal_error": "focal error %",
     "auc_5_trapezoid": "AUC@5 %",
     "auc_10_trapezoid": "AUC@10 %",
     "auc_20_trapezoid": "AUC@20 %",

@@ -23,6 +23,7 @@ class Truth:
     valid: np.ndarray | None = None  # (N, H, W) bool: pixels of depth and points that count
     cloud: np.ndarray | None = None  # (M, 3), a scan without pixels
     dtu: DtuScan | None = None  # what DTU's official distance needs
+    focal: np.ndarray | None = None  # (N,) horizontal, pixels of the images; NaN where a camera has none
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class ScoringRules:
     """How the scenes of a benchmark are scored; see docs/evaluation.md for every definition.
 
     metrics: any of "pairs", "trajectory", "procrustes", "depth", "points", "two_view", "scannet50",
-        "dtu_official".
+        "dtu_official", "focal".
     pooling: "pairs" pools the pairs of all scenes, "scenes" averages scenes, "groups" pools pairs inside each category
         and averages the categories.
     """

@@ -46,6 +46,8 @@ def score(scene: EvaluationScene, prediction: Prediction, rules: ScoringRules) -
             numbers |= point_numbers(prediction, truth, rules)
         elif metric == "dtu_official":
             numbers |= dtu_errors(aligned_points(prediction, truth)[0], truth.dtu)
+        elif metric == "focal":
+            numbers |= focal_numbers(prediction, truth)
         elif metric == "scannet50":
             numbers |= scannet50_numbers(prediction, truth)
         else:
@@ -71,6 +73,17 @@ def pair_numbers(rotation: np.ndarray, translation: np.ndarray, thresholds: tupl
     numbers["rotation_median_deg"] = float(np.median(rotation)) if rotation.size else float("nan")
     numbers["translation_median_deg"] = float(np.median(translation)) if translation.size else float("nan")
     return numbers
+
+
+def focal_numbers(prediction: Prediction, truth: Truth) -> dict[str, float]:
+    """Median error of the focal length in percent, and the median of predicted over true."""
+    if prediction.intrinsics is None:
+        return {}  # a method without intrinsics is scored on its poses alone
+    known = np.isfinite(truth.focal)
+    if not known.any():
+        return {}
+    ratio = prediction.intrinsics[known, 0, 0] / truth.focal[known]
+    return {"focal_error": 100 * float(np.median(np.abs(ratio - 1))), "focal_ratio": float(np.median(ratio))}
 
 
 def trajectory_numbers(metric: str, prediction: Prediction, truth: Truth) -> dict[str, float]:

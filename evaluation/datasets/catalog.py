@@ -12,6 +12,7 @@ from ..scene import Benchmark
 from .co3d import Co3d
 from .dtu import Dtu
 from .eth3d import Eth3d
+from .folder import SIZE, VIEWS, Folder
 from .nrgbd import NeuralRgbd
 from .re10k import RealEstate10K
 from .scannet import ScanNet50, ScanNet90, ScanNet1500
@@ -87,6 +88,13 @@ def scannet50(choice: Choice) -> list[Benchmark]:
     return [ScanNet50(choice.root, whole(text)) for text in choice.frames or ("100", "300", "500", "1000")]
 
 
+def folder(choice: Choice) -> list[Benchmark]:
+    if choice.frames and len(choice.frames) > 1:
+        raise ValueError(f"The data set folder takes one number of --frames, got {' '.join(choice.frames)}.")
+    views = whole(choice.frames[0]) if choice.frames else VIEWS
+    return [Folder(choice.root, views, choice.size or SIZE)]
+
+
 def by_view(kind: Callable[..., Benchmark], *default: str) -> Callable[[Choice], list[Benchmark]]:
     """One benchmark for each view that was asked for."""
     return lambda choice: [kind(choice.root, view) for view in choice.views or default]
@@ -98,6 +106,7 @@ def single(kind: Callable[[Path], Benchmark]) -> Callable[[Choice], list[Benchma
 
 DATASETS: dict[str, Callable[[Choice], list[Benchmark]]] = {
     "synthetic": synthetic,
+    "folder": folder,
     "re10k": single(RealEstate10K),
     "co3d": by_view(Co3d, "pi3"),
     "tanks": tanks,
