@@ -1,9 +1,12 @@
-"""Train a small model from scratch on rendered scenes.
+"""Train a small model on rendered scenes, from scratch or from the weights of an earlier run.
 
 On one GPU (or, slowly, a CPU):    python . train --out runs/mini --minutes 40
 On several GPUs of one machine:    torchrun --nproc-per-node 2 __main__.py train --out runs/mini --minutes 20
 Going on after it was stopped:     python . train --out runs/mini --resume
-Writes model.safetensors (loads with --model) and log.jsonl with losses and accuracy on scenes that training never sees.
+With meshes and photographs:       python . train --fetch assets.zip; then --assets assets.zip (takes warp-lang)
+In parts:                          --pause 30 keeps the checkpoint after 30 minutes; the same line with --resume goes on
+Writes model.safetensors (loads with --model), helpers.safetensors (heads that only training needs) and log.jsonl with
+losses and accuracy on scenes that training never sees.
 """
 
 import argparse
@@ -17,7 +20,7 @@ MINUTES, SEED = 20.0, 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for the model and the log")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder for the model and the log")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --out, with its options, at its last checkpoint"
     )
@@ -25,24 +28,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--minutes", type=float, metavar="N", help=f"how long to train (default: {MINUTES:g})")
     length.add_argument("--steps", type=int, metavar="N", help="train this many steps instead of minutes")
     parser.add_argument("--seed", type=int, metavar="N", help=f"of weights and scenes (default: {SEED})")
+    parser.add_argument("--assets", type=Path, nargs="+", default=[], metavar="PACK", help="packs made with --fetch")
+    parser.add_argument("--start", type=Path, metavar="FILE", help="begin with these weights instead of new ones")
+    parser.add_argument("--pause", type=float, metavar="MINUTES", help="stop after these minutes, to be resumed")
+    parser.add_argument(
+        "--photos", type=Path, metavar="DIR", help="photo scenes to measure along the way (as evaluate --data folder)"
+    )
+    parser.add_argument(
+        "--fetch",
+        type=Path,
+        metavar="PACK",
+        help="only fetch free assets and pack them into this file (Debian, Ubuntu)",
+    )
     parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Check, train, say where the model is."""
+    if arguments.fetch is not None:
+        return fetch(arguments.fetch)
+    check_sources(arguments)
     import logging
+    from dataclasses import replace
 
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from ..training.trainer import TrainingPlan, train
+    from ..training.trainer import CONTINUED, Sources, TrainingPlan, train
     from ._progress_bars import ProgressBars
 
     options = stored_options(arguments) if arguments.resume else new_options(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    plan = TrainingPlan(**options, compile=not arguments.no_compile)
+    base = TrainingPlan() if arguments.start is None else CONTINUED
+    plan = replace(base, **options, compile=not arguments.no_compile)
+    sources = Sources(tuple(arguments.assets), arguments.start, arguments.pause, arguments.photos)
     with ProgressBars() as progress, logging_redirect_tqdm():
-        path = train(plan, arguments.out, progress=progress)
+        path = train(plan, arguments.out, progress=progress, sources=sources)
     print(f"Model written to {path}")
+
+
+def check_sources(arguments: argparse.Namespace) -> None:
+    """Say what is wrong with the files before anything is made."""
+    if arguments.out is None:
+        raise ValueError("Say with --out where the model goes.")
+    if arguments.pause is not None and not (math.isfinite(arguments.pause) and arguments.pause > 0):
+        raise ValueError(f"--pause must be a number above 0, got {arguments.pause:g}.")
+    absent = next((file for file in (*arguments.assets, arguments.start) if file and not file.is_file()), None)
+    if absent is not None:
+        raise FileNotFoundError(f"{absent} is not there.")
+    if arguments.photos is not None and not arguments.photos.is_dir():
+        raise FileNotFoundError(f"{arguments.photos} is no folder.")
+
+
+def fetch(pack: Path) -> None:
+    """Make a pack of assets."""
+    from ..training.assets import build_pack
+    from ._progress_bars import ProgressBars
+
+    with ProgressBars() as progress:
+        counts = build_pack(pack, pack.with_suffix(".packages"), progress=progress)
+    print(f"{pack}: " + ", ".join(f"{count} of {kind}" for kind, count in counts.items()))
 
 
 def new_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -115,6 +115,8 @@ def log_depth_loss(raw: Tensor, raw_confidence: Tensor, depth: Tensor, valid: Te
     confidence = 1.0 + raw_confidence.exp()
     count = valid.sum().clamp(min=1)
     weighted = torch.where(valid, confidence * difference.abs() - 0.1 * confidence.log(), 0.0).sum() / count
+    sky = (~valid).sum().clamp(min=1)
+    weighted = weighted + 0.1 * torch.where(valid, 0.0, confidence.log()).sum() / sky  # infinitely far: not sure
     gradient = 0.0
     for step in (1, 4):
         for axis in (-1, -2):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from manyview.models.camera_head import CameraHeadConfig
 from manyview.models.checkpoints import load_model
@@ -25,7 +26,7 @@ from manyview.training.losses import (
 )
 from manyview.training.optimizer import make_optimizers, orthogonalise
 from manyview.training.sample import write_sample
-from manyview.training.trainer import MINI, Phase, TrainingPlan, train
+from manyview.training.trainer import CONTINUED, MINI, Phase, Sources, TrainingPlan, train
 
 TINY = VGGTConfig(
     encoder=EncoderConfig(width=32, depth=1, heads=2, image_size=28, layer_scale=0.2, stem_channels=(8, 8)),
@@ -88,7 +89,11 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     last = [{k: v for k, v in json.loads(lines[-2]).items() if k != "seconds"} for lines in logs]
     assert last[0] == last[1]
     assert "finished" in json.loads(logs[1][-1])
-    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["log.jsonl", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == [
+        "helpers.safetensors",
+        "log.jsonl",
+        "model.safetensors",
+    ]
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
@@ -172,7 +177,7 @@ def test_plan() -> None:
     assert plan.rate(0, 0.0) == pytest.approx(0.1)
     assert plan.rate(100, 0.2) == 1.0
     assert plan.rate(100, 1.0) == 0.0
-    for phase in TrainingPlan().phases:
+    for phase in (*TrainingPlan().phases, *CONTINUED.phases):
         assert all(phase.frames % views == 0 for views in phase.views)
         assert all(side % MINI.encoder.patch_size == 0 for size in phase.sizes for side in size)
 
@@ -185,3 +190,26 @@ def test_sample_folder(tmp_path: Path) -> None:
         write_sample(tmp_path / "new", seed=1, frames=2, size=(28, 42))
     with pytest.raises(ValueError, match="at least 1 frame"):
         write_sample(tmp_path / "other", seed=1, frames=0, size=(28, 42))
+
+
+def test_a_run_starts_from_the_weights_of_another(tmp_path: Path) -> None:
+    first = train(replace(PLAN, steps=1), tmp_path / "first", TINY)
+    assert first.with_name("helpers.safetensors").exists()
+    plan = replace(PLAN, steps=1, matrix_rate=0.0, other_rate=0.0, weight_decay=0.0, ema=0.0)
+    second = train(plan, tmp_path / "second", sources=Sources(start=first))
+    states = [load_model(path).model.state_dict() for path in (first, second)]
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=0, atol=0)
+    helpers = [load_file(path.with_name("helpers.safetensors")) for path in (first, second)]
+    torch.testing.assert_close(helpers[0], helpers[1], rtol=0, atol=0)
+
+
+def test_a_paused_run_is_resumed(tmp_path: Path) -> None:
+    plan = replace(PLAN, steps=12, evaluate_every=2.0, log_every=100)
+    train(plan, tmp_path, TINY, sources=Sources(pause=1e-9))
+    assert checkpoint_path(tmp_path).exists() and (tmp_path / "model.safetensors").exists()
+    train(plan, tmp_path, TINY)
+    assert not checkpoint_path(tmp_path).exists()
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [entry["resumed_at_step"] for entry in entries if "resumed_at_step" in entry] == [10]
+    assert "finished" in entries[-1]
