@@ -65,11 +65,13 @@ def start(options: Options, root: Path) -> Running:
     from ..models.catalog import default_folder
     from ..nodes.load_model import choose_device
     from .gate import Gate
+    from .given import keep_addresses
     from .hosts import Hosts
     from .routes import PREFIX, make_routes
     from .server import Limits, Server
     from .sessions import Sessions
 
+    keep_addresses()
     hosts = Hosts(options.host, options.allow_hosts)
     sessions = Sessions(
         root / "sessions",

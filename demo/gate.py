@@ -22,6 +22,7 @@ WITHOUT_LOGIN = re.compile(
     r"/(|config/?|login/?|logout|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/.*)?|(static|assets|svelte)/.*"
     r"|gradio_api/(user|login_check|token|app_id|startup-events|theme\.css)/?)"
 )
+CLOSED = re.compile(r"/gradio_api/(proxy=|file[=/]\s*https?:|vibe|undo-vibe).*", re.IGNORECASE | re.DOTALL)
 IN_PATH = re.compile(r"/gradio_api/(?:heartbeat/([^/]*)|stream/([^/]*)/.+)")
 LONGEST_PART, LONGEST_PATH = 255, 4096  # of an address, in bytes; no file has a longer name
 UPLOAD_BYTES = 4_000_000_000  # of all files of one request
@@ -161,11 +162,11 @@ class Gate:
 
 
 def _check_path(path: str) -> None:
-    """Refused for addresses that name nothing: control characters, and parts that no file system takes."""
+    """Refused for addresses that name nothing: control characters, parts that no file system takes, other sites."""
     parts = path.encode("utf-8", "replace").split(b"/")
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in path) or max(map(len, parts)) > LONGEST_PART:
         raise Refused(404, "There is no such address.")
-    if len(path) > LONGEST_PATH:
+    if len(path) > LONGEST_PATH or CLOSED.fullmatch(path):
         raise Refused(404, "There is no such address.")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import gradio as gr
+from gradio import processing_utils
 from gradio_client.utils import is_file_obj_with_meta
 
 from ..scene.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
@@ -20,10 +21,22 @@ from .photos import MOST_BYTES
 from .server import Limits
 
 UPLOADED = "/gradio_api/file="  # how an address of this demo names what was uploaded to it
+WEB = ("http://", "https://")
 ABOUT = (
     "Web addresses (http, https) or data: URIs of photos of the same scene from different places, or of one video. "
     "gradio_client's handle_file sends files of your own."
 )
+
+
+def keep_addresses() -> None:
+    """Make gradio leave web addresses as they are: it fetches those in any event at once, without limits."""
+    gradio_fetches = processing_utils.async_ssrf_protected_download
+    if gradio_fetches is not _address_itself:
+        processing_utils.async_ssrf_protected_download = _address_itself
+
+
+async def _address_itself(url: str, cache_dir: str) -> str:
+    return url
 
 
 def file_input() -> gr.JSON:
@@ -50,9 +63,11 @@ async def files_of(given: Sequence[Any], folder: Path, uploads: Path, limits: Li
     for number, one in enumerate(given):
         place = folder / str(number)  # equal names do not meet
         place.mkdir()
+        left = min(limits.upload_bytes, MOST_BYTES - sum(path.stat().st_size for path in files))
         if isinstance(one, str):
-            left = min(limits.upload_bytes, MOST_BYTES - sum(path.stat().st_size for path in files))
             files.append(await _from_text(one.strip(), place, uploads, left))
+        elif is_file_obj_with_meta(one) and str(one["path"]).startswith(WEB):
+            files.append(await _from_text(str(one["path"]), place, uploads, left))
         elif is_file_obj_with_meta(one):
             files.append(_uploaded(Path(one["path"]), uploads))
         else:
@@ -63,7 +78,7 @@ async def files_of(given: Sequence[Any], folder: Path, uploads: Path, limits: Li
 async def _from_text(text: str, folder: Path, uploads: Path, most_bytes: int) -> Path:
     if text.startswith("data:"):
         return await to_thread(_decoded, text, folder, most_bytes)
-    if not text.startswith(("http://", "https://")):
+    if not text.startswith(WEB):
         raise ValueError(f"{shortened(text)} is no web address and no data: URI. {ABOUT}")
     if UPLOADED in text:
         path = _uploaded(Path(unquote(text.split(UPLOADED, 1)[1])), uploads)

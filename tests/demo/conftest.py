@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,23 @@ class Demo:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """One demo for the tests of a module."""
+    with serving(tmp_path_factory.mktemp("demo")) as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One demo that lets in ada and bob, whose passwords are "secret"."""
+    with serving(tmp_path_factory.mktemp("closed"), "ada:secret", "bob:secret") as demo:
+        yield demo
+
+
+@contextmanager
+def serving(folder: Path, *logins: str) -> Iterator[Demo]:
+    """A demo in a process of its own."""
     pytest.importorskip("gradio")
-    folder = tmp_path_factory.mktemp("demo")
     pictures = os.environ.get("MANYVIEW_SCREENSHOTS")
-    command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(folder)]
+    command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(folder), *logins]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         url = next((line.split()[-1] for line in process.stdout if line.startswith("served at")), None)
         assert url, "the demo did not start"

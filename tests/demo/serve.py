@@ -1,5 +1,7 @@
-"""Serves the demo in a process of its own: python serve.py FOLDER. The network's runs are counted in FOLDER/runs; while
-FOLDER/closed exists, it waits before it runs, and can be cancelled.
+"""Serves the demo in a process of its own: python serve.py FOLDER [NAME:PASSWORD ...].
+
+The network's runs are counted in FOLDER/runs; while FOLDER/closed exists, it waits before it runs, and can be
+cancelled.
 """
 
 import runpy
@@ -11,7 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *logins: str) -> None:
     """Serve until standard input ends."""
     runpy.run_path(str(ROOT / "__main__.py"), run_name="manyview_registration")
     from manyview.demo import gpu
@@ -29,11 +31,12 @@ def main(folder: Path) -> None:
         return call_node(class_type, host, inputs)
 
     gpu.prepare = lambda: call
-    running = start(Options(device="cpu", most_images=20, upload_mb=20, leave_seconds=20), folder)
+    auth = tuple(tuple(each.split(":")) for each in logins)
+    running = start(Options(device="cpu", most_images=20, upload_mb=20, leave_seconds=20, auth=auth), folder)
     print(f"served at {running.url}", flush=True)
     sys.stdin.read()
     running.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -2,10 +2,13 @@
 
 import asyncio
 import base64
+import http.client
+import importlib.util
 import json
 import os
 import re
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,10 @@ import pytest
 
 from manyview.demo import endpoint
 
+_path = Path(__file__).resolve().parents[1] / "fuzz" / "addresses.py"
+_spec = importlib.util.spec_from_file_location("manyview_tests_addresses", _path)
+_addresses = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_addresses)
 pytestmark = pytest.mark.filterwarnings("default")  # those of gradio are not ours to mend
 
 
@@ -73,9 +80,11 @@ def test_no_file_of_this_computer_can_be_named(client: Any, demo: Any, tmp_path:
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
     forged = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
-    for one in (forged, {"path": str(secret)}, str(secret), secret.as_uri()):
-        with pytest.raises((gradio_client.exceptions.AppError, ValueError)):
+    inside = {"path": f"{demo.url}manyview/sample/frame_00.jpg", "meta": {"_type": "gradio.FileData"}}
+    for one in (forged, {"path": str(secret)}, str(secret), secret.as_uri(), inside):
+        with pytest.raises((gradio_client.exceptions.AppError, ValueError)) as error:
             client.predict(photos=[one], api_name="/reconstruct")
+    assert "only public addresses are fetched" in str(error.value), "also by what gradio would fetch itself"
     assert secret.exists(), "it was not moved away"
 
 
@@ -148,6 +157,46 @@ def upload(demo: Any, name: str, content: bytes) -> str:
     )
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)[0]
+
+
+def test_many_jobs_of_one_visitor_leave_room_for_others(demo: Any, root: Path) -> None:
+    """Sixty calls; the page still comes, and so does the place of somebody else."""
+    photo = "data:image/jpeg;base64," + base64.b64encode((root / "sample" / "frame_00.jpg").read_bytes()).decode()
+    demo.hold(True)
+
+    def call(number: str) -> str:
+        """Where the answer to a call will be."""
+        body = {"data": [[photo], "mini", "dense", 0, 0, 10, 1000, []], "session_hash": number}
+        url = f"{demo.url}gradio_api/call/reconstruct"
+        request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request) as answer:
+            return f"{url}/{json.load(answer)['event_id']}"
+
+    def answer_to(call: str) -> str:
+        with urllib.request.urlopen(call) as answer:
+            return answer.read().decode()
+
+    calls = [call(f"one {place}") if place % 2 else call("one") for place in range(8)] + [
+        call("one") for _ in range(52)
+    ]
+    with urllib.request.urlopen(demo.url) as answer:
+        assert answer.status == 200
+    other = call("other")
+    refused = [answer_to(each) for each in calls[8:]]
+    demo.hold(False)
+    assert all("4 pieces of work waiting or running already" in text for text in refused)
+    assert "event: complete" in answer_to(other) and "event: complete" in answer_to(calls[0])
+
+
+def test_odd_addresses(demo: Any, fuzz_cases: int) -> None:
+    """Gradio's own among them."""
+    host = urllib.parse.urlsplit(demo.url)
+    for address in _addresses.odd_addresses(2 * fuzz_cases, seed=1):
+        connection = http.client.HTTPConnection(host.hostname, host.port, timeout=60)
+        connection.putrequest("GET", address.partition("#")[0], skip_accept_encoding=True)
+        connection.endheaders()
+        assert connection.getresponse().status < 500, address
+        connection.close()
 
 
 def test_files_of_old_answers_go(tmp_path: Path) -> None:

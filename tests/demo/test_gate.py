@@ -125,6 +125,13 @@ def test_on_a_space_anybody_may(sessions: Sessions, tmp_path: Path, monkeypatch:
     assert answer.headers["content-security-policy"].startswith("frame-ancestors 'self' https://huggingface.co")
 
 
+@pytest.mark.parametrize(
+    "path", ["proxy=https://a.example/x", "file=https://a.example/x", "file/HTTP://a", "vibe-edit/"]
+)
+def test_what_gradio_would_fetch_elsewhere(ask: Asks, path: str) -> None:
+    assert ask(f"/gradio_api/{path}").status == 404 and not ask.inner.seen
+
+
 @pytest.mark.parametrize("path", ["/a\0b", "/a\nb", "/" + "x" * 256, "/" + "x/" * 3000, "/" + "\U0001f600" * 64])
 def test_addresses_that_name_nothing(ask: Asks, path: str) -> None:
     assert ask(path).status == 404 and not ask.inner.seen

@@ -18,9 +18,8 @@ KNOWN = [
     "/gradio_api/info",
     "/gradio_api/file={token}",
     "/gradio_api/file/x.jpg",
-    "/gradio_api/call/reconstruct/1",
     "/gradio_api/stream/1/2/3/playlist.m3u8",
-    "/gradio_api/queue/data?session_hash=1",
+    "/gradio_api/upload_progress?upload_id=1",
     "/gradio_api/custom_component/a/client/b/c.js",
     "/gradio_api/proxy=https://a.example/x",
     "/static/img/x.png",
@@ -79,7 +78,7 @@ ODD += [
 
 
 def odd_addresses(count: int, token: str = "x", seed: int = 0) -> Iterator[str]:
-    """So many of them, the same ones for the same seed; ASCII, as it goes over the wire."""
+    """So many of them, the same ones for the same seed; ASCII, as on the wire. None is a stream that does not end."""
     draw = random.Random(seed)
     for _ in range(count):
         parts = draw.choice(KNOWN).replace("{token}", token).split("/")
