@@ -82,7 +82,7 @@ def odd_addresses(count: int, token: str = "x", seed: int = 0) -> Iterator[str]:
     draw = random.Random(seed)
     for _ in range(count):
         parts = draw.choice(KNOWN).replace("{token}", token).split("/")
-        for _ in range(draw.randint(1, 4)):
+        for _ in range(draw.randint(0, 4)):
             place, odd = draw.randrange(1, len(parts)), draw.choice(ODD)
             action = draw.choice(["replace", "insert", "append", "repeat", "bytes"])
             if action == "replace":

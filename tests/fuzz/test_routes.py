@@ -48,8 +48,12 @@ async def status_of(gate: Any, app: Any, address: str) -> int:
     path, _, query = raw.partition(b"?")
     sent: list[Any] = []
 
+    waiting = [{"type": "http.request", "body": b"", "more_body": False}]
+
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not waiting:
+            await asyncio.Event().wait()  # nobody hangs up
+        return waiting.pop()
 
     async def send(message: Any) -> None:
         sent.append(message)
