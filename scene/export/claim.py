@@ -46,7 +46,7 @@ def claimed(folder: PathLike) -> Iterator[bool]:
     made, mark, unfinished = _start(folder)
     token = _held.set(_held.get() | {key})
     try:
-        if unfinished:
+        if unfinished or not contents(folder):
             clear_partials(folder)
         yield unfinished
     finally:
@@ -89,13 +89,13 @@ def was_ended(folder: PathLike) -> bool:
 
 
 def clear_partials(folder: Path) -> None:
-    """Remove half files and half folders of ours, at any depth."""
-    for place, folders, files in os.walk(folder):
-        for name in filter(PARTIAL.fullmatch, [*folders]):
-            shutil.rmtree(Path(place, name), ignore_errors=True)
-            folders.remove(name)
-        for name in filter(PARTIAL.fullmatch, files):
-            Path(place, name).unlink(missing_ok=True)
+    """Remove half files and half folders of ours; they lie beside what they would have become."""
+    for path in folder.iterdir():
+        if PARTIAL.fullmatch(path.name):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _start(folder: Path) -> tuple[list[Path], IO[bytes], bool]:

@@ -53,6 +53,14 @@ def test_what_was_made_for_nothing_is_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "mine"] and not any((tmp_path / "mine").iterdir())
 
 
+def test_half_files_alone_are_cleared_away_without_a_mark(tmp_path: Path) -> None:
+    (tmp_path / ".depth.0123abcd.partial").mkdir()
+    (tmp_path / ".points.ply.0123abcd.partial").touch()
+    assert contents(tmp_path) == []
+    with claimed(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [MARK]
+
+
 def test_who_has_a_folder_may_take_it_again_and_another_thread_may_not(tmp_path: Path) -> None:
     errors = []
 
