@@ -9,7 +9,16 @@ from typing import Any
 from PIL import Image
 
 from .picture import LARGE_PIXELS, STRIP_PIXELS, to_eight_bits
-from .picture_file import ORIENTATION, SIDEWAYS, UPRIGHT, PictureFile, damage, open_picture, without_warnings
+from .picture_file import (
+    ORIENTATION,
+    SIDEWAYS,
+    UPRIGHT,
+    PictureFile,
+    damage,
+    open_picture,
+    stored_size,
+    without_warnings,
+)
 
 COPIED = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 WRITTEN = {"BMP": "BMP", "JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "TIFF": "TIFF", "WEBP": "WEBP"}
@@ -56,7 +65,8 @@ class Originals:
     def _write(self, file: PictureFile, target: Path, size: tuple[int, int], frame: int | None) -> bool:
         source, kind = file.path, file.image.format
         orientation = _orientation(file)
-        upright = file.image.size[::-1] if kind != "TIFF" and orientation in SIDEWAYS else file.image.size
+        stored = stored_size(file.image) if kind == "TIFF" else file.image.size
+        upright = stored[::-1] if orientation in SIDEWAYS else stored
         if upright != size:
             raise ValueError(f"{source.name} is {upright[0]} x {upright[1]} now, where it was {size[0]} x {size[1]}.")
         if orientation == 1 and frame is None and len(file.frames) == 1 and kind in COPIED:
@@ -101,6 +111,8 @@ def _write_turned(file: PictureFile, target: Path, kind: str, orientation: int) 
     details = _details(file.image)
     with without_warnings():
         image = file.image if orientation == 1 else _turned(file.image, orientation)
+        if file.image.format == "TIFF":
+            image = image.copy()  # without tags, of which some Pillows would write the orientation again
         if kind == "PNG" and image.mode not in PNG_MODES:
             image = to_eight_bits(image) if image.mode == "F" else image.convert("RGB")
         try:

@@ -56,6 +56,7 @@ MISSING = {  # what reads a kind where it is installed, and what to say where it
     ),
 }
 BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1}  # 2 for modes such as I;16, 4 for all others
+TIFF_WIDTH, TIFF_HEIGHT = 256, 257  # tags
 TIFF_BITS, TIFF_SAMPLES, TIFF_ROWS, TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT = 258, 277, 278, 322, 323  # tags
 _quiet_lock = threading.Lock()
 _quiet: list = []  # how many readers are at work, and what gives the warnings back
@@ -103,7 +104,11 @@ class PictureFile:
     def upright_size(self, decoded: bool = False) -> tuple[int, int]:
         """(width, height) as it is to be shown, by the header or, when that is done, after decoding."""
         width, height = self.image.size
-        return (height, width) if self.orientation(decoded) in SIDEWAYS else (width, height)
+        orientation = self.orientation(decoded)
+        if self.image.format == "TIFF" and self.image.tile:  # whose size Pillow turns early, late or never
+            width, height = stored_size(self.image)
+            orientation = self.image.tag_v2.get(ORIENTATION, 1)
+        return (height, width) if orientation in SIDEWAYS else (width, height)
 
     def load(self) -> None:
         """Decode the pixels, into `image`; errors are Pillow's, of many kinds."""
@@ -111,7 +116,7 @@ class PictureFile:
         if (
             image.format == "TIFF" and image.tile
         ):  # Pillow's own limit of pixels is asked once more where it makes room for them
-            image.im = Image.core.new(image.mode, getattr(image, "_tile_size", image.size))
+            image.im = Image.core.new(image.mode, stored_size(image))
         with without_warnings():
             image.load()
         if image.format == "PNG" and len(self.frames) == 1 and _ends_empty(image):
@@ -145,6 +150,11 @@ def picture_frames(path: Path) -> tuple[int, ...]:
             return picture.frames
     except ValueError:  # whoever reads it says what is wrong
         return (0,)
+
+
+def stored_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of a TIFF picture before it is turned."""
+    return image.tag_v2[TIFF_WIDTH], image.tag_v2[TIFF_HEIGHT]
 
 
 @contextlib.contextmanager
@@ -281,7 +291,7 @@ def _strip_bytes(picture: PictureFile) -> float:
     image = picture.image
     if image.info.get("compression") == "raw":
         return 0
-    width, height = getattr(image, "_tile_size", image.size)
+    width, height = stored_size(image)
     tags = image.tag_v2
     try:
         with without_warnings():

@@ -89,7 +89,7 @@ def scans(count):
 def gif(width, height, frames=1, comment=0):
     data = bytearray(encoded(Image.new("P", (8, 8)), "GIF"))
     data[6:10] = struct.pack("<HH", width, height)
-    at = data.index(b",")
+    at = data.index(b",", 13 + (3 << (data[10] & 7) + 1))
     return bytes(data[:at]) + b"!\xfe" + b"\xff".ljust(256, b" ") * comment + b"\0" + bytes(data[at:-1]) * frames + b";"
 
 

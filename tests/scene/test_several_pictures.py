@@ -34,7 +34,7 @@ def test_all_pictures_of_a_file_are_views(tmp_path, ending, options):
 
 
 def test_stereo_pictures_and_thumbnails_are_no_views(tmp_path):
-    assert len(load(several(tmp_path / "a.mpo"))) == 1
+    assert len(load(several(tmp_path / "a.mpo", colors=(RED, BLUE)))) == 1
     pages = [Image.new("RGB", size, RED) for size in ((60, 45), (20, 15))]
     reduced = TiffImagePlugin.ImageFileDirectory_v2()
     reduced[254] = 1
