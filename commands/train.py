@@ -10,9 +10,11 @@ losses and accuracy on scenes that training never sees.
 """
 
 import argparse
+import importlib.util
 import json
 import math
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +77,24 @@ def check_sources(arguments: argparse.Namespace) -> None:
     absent = next((file for file in (*arguments.assets, arguments.start) if file and not file.is_file()), None)
     if absent is not None:
         raise FileNotFoundError(f"{absent} is not there.")
-    if arguments.photos is not None and not arguments.photos.is_dir():
-        raise FileNotFoundError(f"{arguments.photos} is no folder.")
+    for pack in arguments.assets:
+        if not zipfile.is_zipfile(pack):
+            raise ValueError(f"{pack} is no pack of assets; make one with --fetch.")
+    if arguments.assets and importlib.util.find_spec("warp") is None:
+        raise ImportError("Training on meshes needs NVIDIA Warp: pip install warp-lang")
+    if arguments.photos is not None:
+        from ..evaluation.datasets.folder import Folder
+
+        for line in Folder(arguments.photos).missing():
+            raise FileNotFoundError(line)
 
 
 def fetch(pack: Path) -> None:
     """Make a pack of assets."""
+    if pack.exists():
+        raise FileExistsError(f"{pack} exists; choose another file, or delete it first.")
+    if not pack.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{pack.absolute().parent} is no folder.")
     from ..training.assets import build_pack
     from ._progress_bars import ProgressBars
 

@@ -202,8 +202,10 @@ class Trainer:
         """New weights, or those of an earlier run, its training-only heads with them where they lie beside it."""
         if self.sources.start is None:
             return TrainingModel(VGGT(config), weights)
-        model = load_model(self.sources.start).model.float().train().requires_grad_(True)
-        module = TrainingModel(model, weights)
+        model = load_model(self.sources.start).model
+        if not isinstance(model, VGGT):
+            raise ValueError(f"{self.sources.start} is a {type(model).__name__}; training starts from a VGGT.")
+        module = TrainingModel(model.float().train().requires_grad_(True), weights)
         load_helpers(module, self.sources.start.with_name(HELPERS))
         return module
 
