@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import trimesh
 
+RUN_MS = 400_000  # for a run on a machine with much else to do
 SMALL = "#photos input[data-name=files]"
 
 WATCH = """() => {
@@ -38,14 +39,14 @@ class Visitor:
 
     def status(self, state: str) -> str:
         """The line of status once it is of this kind."""
-        return self.page.wait_for_selector(f"#status [data-state={state}]").inner_text()
+        return self.page.wait_for_selector(f"#status [data-state={state}]", timeout=RUN_MS).inner_text()
 
     def press(self, button: str) -> str:
         """Press a button and wait for the end of what it does."""
         self.page.evaluate(WATCH)  # the work may be done sooner than a look from outside comes by
         self.page.click(button)
         self.page.wait_for_function("window.begun")
-        self.page.wait_for_selector("#cancel[disabled]", state="attached")
+        self.page.wait_for_selector("#cancel[disabled]", state="attached", timeout=RUN_MS)
         return self.page.locator("#status .mv-status").inner_text()
 
     def points(self, viewer: str = "#viewer") -> int:

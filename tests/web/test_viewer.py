@@ -201,12 +201,14 @@ def test_a_distance_is_measured_and_made_metric(open_viewer, truth):
 
 def test_a_click_on_a_camera_looks_through_it(open_viewer, small, truth):
     viewer = open_viewer(small, width=900, height=700)
+    viewer.ask("whole")
+    viewer.settle()
     position = truth.scene.camera_positions[2] * (1, -1, -1)
     viewer.page.mouse.click(*viewer.place_of(position))
     assert viewer.settle()["looking"] == 2
     assert viewer.events("camera")[-1]["name"] == truth.scene.names[2]
     bar = viewer.page.locator(".lookbar")
-    assert truth.scene.names[2] in bar.inner_text() and "3 / 4" in bar.inner_text()
+    assert truth.scene.names[2] in bar.inner_text() and "Frame 2" in bar.inner_text()
     bar.get_by_role("button", name="Next camera").click()
     assert viewer.settle()["looking"] == 3
     viewer.page.keyboard.press("Escape")
@@ -284,6 +286,26 @@ def test_the_wheel_zooms_to_the_pointer(open_viewer, truth):
     state = viewer.settle()
     assert state["looking"] is None
     assert viewer.place_of(point) == pytest.approx((x, y), abs=3), "what was under the pointer stays there"
+
+
+def test_the_first_view_is_on_what_is_trusted_and_another_viewer_can_follow(open_viewer, small):
+    viewer = open_viewer(small)
+    document = json.loads((small / "cameras.json").read_text())
+    first = viewer.settle()["view"]
+    center, radius = document["focus"]["center"], document["focus"]["radius"]
+    assert np.linalg.norm(np.subtract(first["target"], center)) < radius
+    viewer.ask("whole")
+    assert not np.allclose(viewer.settle()["view"]["position"], first["position"])
+    viewer.ask("follow")
+    viewer.ask("home")
+    viewer.settle()
+    pose = viewer.events("pose")[-1]["pose"]
+    viewer.ask("whole")
+    viewer.settle()
+    told = len(viewer.events("pose"))
+    viewer.ask("pose", pose=pose)
+    np.testing.assert_allclose(viewer.settle()["view"]["position"], first["position"], atol=1e-4)
+    assert len(viewer.events("pose")) == told, "who is led does not lead"
 
 
 def test_projections_and_sides(open_viewer, small):

@@ -75,6 +75,7 @@ const REQUESTS = {
     options: (viewer, { options }) => viewer.setOptions(options || {}),
     state: (viewer) => state(viewer),
     home: (viewer) => viewer.navigation.home(),
+    whole: (viewer) => viewer.navigation.whole(),
     view(viewer, { side }) {
         if (!["top", "front", "side"].includes(side)) throw new Problem("option.value", { name: "side", value: String(side) });
         viewer.navigation.lookFrom(side);
