@@ -26,6 +26,7 @@ from ..models.progress import Progress
 SIDE = 256
 QUALITY = 78
 PICTURES = (".jpg", ".jpeg", ".png", ".tga", ".webp")
+TEXTURE_FORMATS = ("JPEG", "PNG", "TGA", "WEBP")  # the only ones that are opened
 ARCHIVES = (".pk3", ".sh3f", ".zip")
 MOST_FACES = 3000
 SLOTS = 4  # materials a mesh can have
@@ -162,7 +163,7 @@ def walk(package: Path, wanted: set[str] | None) -> Iterator:
 def picture_parts(data: bytes, source: Source) -> list[tuple[bytes, str]]:
     """JPEG files of SIDE x SIDE pixels; none of a picture that is tiny, flat or mostly transparent."""
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with Image.open(io.BytesIO(data), formats=TEXTURE_FORMATS) as opened:
             if min(opened.size) < 96 or max(opened.size) > 12000:
                 return []
             if opened.format == "JPEG" and source.crops == 1:

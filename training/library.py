@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from .assets import SIDE, read_mesh
+from .assets import SIDE, TEXTURE_FORMATS, read_mesh
 from .shapes import GROUPS, Shape, procedural_shapes
 
 LEVELS = 9  # 256, 128 ... 1
@@ -58,7 +58,7 @@ def load_library(packs: list[Path], device: torch.device | str, seed: int = 0, s
 def decode(data: bytes) -> np.ndarray:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as opened:
+    with Image.open(io.BytesIO(data), formats=TEXTURE_FORMATS) as opened:
         return np.asarray(opened.convert("RGB"))
 
 
