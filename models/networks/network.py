@@ -198,6 +198,26 @@ class Network(ABC):
         return found + piece
 
 
+class EncoderNetwork(Network):
+    """A network whose tokens come from an image encoder of their width (dinov2.py)."""
+
+    @property
+    def patch_size(self) -> int:
+        return self.model.config.encoder.patch_size
+
+    @property
+    def image_size(self) -> int:
+        return self.model.config.encoder.image_size
+
+    @property
+    def width(self) -> int:
+        return self.model.config.encoder.width
+
+    @property
+    def heads(self) -> int:
+        return self.model.config.heads
+
+
 class DenseHeadNetwork(Network):
     """A network whose dense heads read maps of four layers (dense_head.py)."""
 

@@ -7,30 +7,14 @@ from torch import Tensor
 
 from ..geometry import invert_pose, recover_intrinsics
 from ..pi3 import Pi3Output, local_points_from_raw
-from .network import DepthTap, Network
+from .network import DepthTap, EncoderNetwork
 from .prediction import Prediction, single, single_density
 from .workload import FLOAT32, Workload
 
 
-class Pi3Network(Network):
+class Pi3Network(EncoderNetwork):
     point_sources = ("points", "depth")
     pixel_center = 0.5
-
-    @property
-    def patch_size(self) -> int:
-        return self.model.config.encoder.patch_size
-
-    @property
-    def image_size(self) -> int:
-        return self.model.config.encoder.image_size
-
-    @property
-    def width(self) -> int:
-        return self.model.config.encoder.width
-
-    @property
-    def heads(self) -> int:
-        return self.model.config.heads
 
     @property
     def special_tokens(self) -> int:

@@ -8,28 +8,12 @@ from torch import Tensor
 from ..dense_head import depth_from_raw
 from ..geometry import decode_pose, transform_points
 from ..vggt import VGGTOutput
-from .network import DenseHeadNetwork, DepthTap
+from .network import DenseHeadNetwork, DepthTap, EncoderNetwork
 from .prediction import Prediction, above_one, single, single_density
 
 
-class VGGTNetwork(DenseHeadNetwork):
+class VGGTNetwork(EncoderNetwork, DenseHeadNetwork):
     point_sources = ("depth", "points")
-
-    @property
-    def patch_size(self) -> int:
-        return self.model.config.encoder.patch_size
-
-    @property
-    def image_size(self) -> int:
-        return self.model.config.encoder.image_size
-
-    @property
-    def width(self) -> int:
-        return self.model.config.encoder.width
-
-    @property
-    def heads(self) -> int:
-        return self.model.config.heads
 
     @property
     def special_tokens(self) -> int:
