@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from ..models.geometry import rotation_to_quaternion
 from ..nodes.compare import Comparison, comparison_text
 from ..nodes.graph.sparsity_report import density_of
 from ..nodes.report import attention_text
 from ..nodes.set_scale import meters_per_unit
-from ..scene.geometry import rotation_to_quaternion
 from ..scene.reconstruction import Reconstruction
 from ..scene.verdict import verdict
 from .course import time_left

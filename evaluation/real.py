@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..models.geometry import decode_pose
 from ..models.vggt import VGGT
-from ..scene.geometry import decode_pose
 from .datasets.folder import SIZE, VIEWS, Folder
 from .scene import Prediction
 from .scoring import score

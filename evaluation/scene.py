@@ -126,7 +126,7 @@ def unproject(
     """World points (N, H, W, 3) float64 of depth maps (N, H, W)."""
     import torch
 
-    from ..scene.geometry import unproject_depth
+    from ..models.geometry import unproject_depth
 
     arrays = (torch.from_numpy(np.asarray(x, np.float64)) for x in (depth, world_to_camera, intrinsics))
     return unproject_depth(*arrays, pixel_center).numpy()

@@ -7,9 +7,9 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 
+from ..models.geometry import decode_pose
 from ..models.progress import Progress
 from ..models.vggt import VGGT
-from ..scene.geometry import decode_pose
 from ..training.batches import draw_seeded_scenes, make_batch
 from ..training.renderer import render
 from .metrics import auc, depth_errors, pair_errors

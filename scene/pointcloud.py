@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 import torch
 
+from ..models.geometry import depth_edges
 from ..models.progress import Progress
 from .backdrop import backdrop, sky
 from .clip_box import ClipBox, in_clip_box
-from .geometry import depth_edges
 from .reconstruction import PointSource, Reconstruction
 
 BACKDROPS = ("none", "black", "white")

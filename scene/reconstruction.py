@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from . import geometry
+from ..models import geometry
 from .soundness import sound, sound_camera
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..scene.geometry import unproject_depth
+from ..models.geometry import unproject_depth
 from .cameras import Cameras, sample_cameras
 from .renderer import Renderer, frame_tables, render
 from .scenes import Draw, Scenes, sample_scenes

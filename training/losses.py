@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..models.geometry import encode_pose, quaternion_to_rotation
 from ..models.vggt import VGGT
-from ..scene.geometry import encode_pose, quaternion_to_rotation
 from .batches import Batch, world_points
 
 PASS_DISCOUNT = 0.6

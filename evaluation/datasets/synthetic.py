@@ -8,7 +8,7 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from ...scene.geometry import unproject_depth
+from ...models.geometry import unproject_depth
 from ...training.batches import draw_seeded_scenes, make_batch
 from ...training.renderer import FrameTables, render
 from ..scene import Card, EvaluationScene, ScoringRules, Truth

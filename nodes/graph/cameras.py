@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...models.geometry import rotation_to_quaternion
 from ...scene.export.axes import field_of_view, pose_to_y_up, to_y_up
-from ...scene.geometry import rotation_to_quaternion
 from ...scene.pointcloud import PointCloud
 from ...scene.reconstruction import Reconstruction
 from ...scene.verdict import confidence_of_views, verdict

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...models.geometry import rotation_to_quaternion
 from ...models.progress import Progress
-from ..geometry import rotation_to_quaternion
 from ..pointcloud import PointCloud
 from ..reconstruction import Reconstruction
 from ..soundness import sound_with_cloud

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from manyview.models.geometry import quaternion_to_rotation
 from manyview.nodes.compare import compare, comparison_text, difference_pictures
-from manyview.scene.geometry import quaternion_to_rotation
 from manyview.scene.reconstruction import Reconstruction
 from manyview.scene.scaling import scaled
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from manyview.models import geometry
 from manyview.models.networks import pi3, vggt
-from manyview.scene import geometry
 from manyview.scene.reconstruction import Reconstruction
 
 

@@ -17,11 +17,11 @@ import pytest
 import torch
 from PIL import Image
 
+from manyview.models.geometry import quaternion_to_rotation
 from manyview.nodes.export import export
 from manyview.nodes.graph.cameras import camera_matrices, camera_text, viewer_camera
 from manyview.nodes.graph.maps import geometry
 from manyview.scene.export import write_viewer
-from manyview.scene.geometry import quaternion_to_rotation
 from manyview.scene.images import load_images
 from manyview.scene.pointcloud import PointCloud, point_cloud
 from manyview.scene.preprocess import RESIZE_MODES

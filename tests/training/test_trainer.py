@@ -12,8 +12,8 @@ from manyview.models.camera_head import CameraHeadConfig
 from manyview.models.checkpoints import load_model
 from manyview.models.dense_head import DenseHeadConfig
 from manyview.models.dinov2 import EncoderConfig
+from manyview.models.geometry import encode_pose
 from manyview.models.vggt import VGGT, VGGTConfig
-from manyview.scene.geometry import encode_pose
 from manyview.training.batches import draw_seeded_scenes, make_batch
 from manyview.training.checkpoint import checkpoint_path
 from manyview.training.losses import (

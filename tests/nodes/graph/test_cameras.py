@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from manyview.models.geometry import quaternion_to_rotation
 from manyview.nodes.graph.cameras import UNITS, VIEWER, camera_matrices, run_cameras, viewer_camera, viewer_frame
 from manyview.nodes.graph.packets import points_packet, scene_packet
 from manyview.scene.export.axes import FLIP
-from manyview.scene.geometry import quaternion_to_rotation
 from manyview.scene.pointcloud import PointCloud
 from manyview.scene.reconstruction import Reconstruction
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from manyview.models.geometry import unproject_depth
 from manyview.nodes.graph import maps
 from manyview.nodes.graph.host import FolderHost
 from manyview.nodes.graph.packets import Packet, scene_of
-from manyview.scene.geometry import unproject_depth
 
 NO_FILES = {"files": maps.NO_FILES}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from manyview.scene import geometry
+from manyview.models import geometry
 
 
 @pytest.fixture(scope="module")
