@@ -6,7 +6,6 @@ from os import PathLike
 from ..models.sparse import PRESETS, SparsityConfig
 from ..texts.paths import is_there, named_path
 from ..texts.plain_json import parse_json
-from ..texts.shown import shortened
 from .parameters import documented
 
 LARGEST_SCHEDULE_BYTES = 1_000_000
@@ -48,9 +47,7 @@ def read_schedule(path: str | PathLike) -> SparsityConfig:
     """The configuration in a JSON file: what `SparsityConfig.to_dict` gives, perhaps under the name "sparsity"."""
     path = named_path(path)
     if not (is_there(path) and path.is_file()):
-        raise FileNotFoundError(
-            f"There is no schedule {shortened(str(path))}; give a JSON file written by the calibrate command."
-        )
+        raise FileNotFoundError(f"There is no schedule {path}; give a JSON file written by the calibrate command.")
     if path.stat().st_size > LARGEST_SCHEDULE_BYTES:
         raise ValueError(f"{path} is too large for a schedule; give a file written by the calibrate command.")
     try:

@@ -13,6 +13,9 @@ KEY = ("method", "model", "precision", "outputs", "frames", "height", "width")
 SLOWER = 1.05  # ratio from which on a row counts as slower: what repeats differ by
 
 
+UNBROKEN = 100_000  # columns: a row stays one line, beside those that end with a sentence
+
+
 def forward_table(rows: Sequence[Row]) -> str:
     """Seconds, memory and parts; in brackets after a part's seconds its share of the device's peak in percent."""
     parts = [part for part in PARTS if any(part in row.get("parts", {}) for row in rows)]
@@ -45,7 +48,7 @@ def row_text(row: Row) -> str:
 def ragged_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table in which a line may end with a sentence that needs no column."""
     whole = [line for line in lines if len(line) == len(head)]
-    shown = iter(text_table(head, whole).splitlines())
+    shown = iter(text_table(head, whole, width=UNBROKEN).splitlines())
     text = [next(shown)]
     for line in lines:
         text.append(next(shown) if len(line) == len(head) else "  ".join(line))

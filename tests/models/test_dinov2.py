@@ -56,7 +56,7 @@ def test_convolutional_stem():
 
 
 def test_stem_of_the_wrong_length_is_refused():
-    with pytest.raises(ValueError, match="two channel counts"):
+    with pytest.raises(ValueError, match="stem_channels must be 0 or 2 numbers"):
         VisionTransformer(EncoderConfig(width=32, depth=1, heads=2, stem_channels=(8,)))
 
 

@@ -279,7 +279,7 @@ def test_help_lists_keys_and_closes(open_viewer, small) -> None:
     viewer = open_viewer(small, 700, 500)
     viewer.page.keyboard.press("?")
     dialog = viewer.page.locator("dialog")
-    assert dialog.is_visible() and "Whole scene" in dialog.inner_text()
+    assert dialog.is_visible() and "First view" in dialog.inner_text()
     viewer.page.keyboard.press("Escape")
     assert not dialog.is_visible()
     viewer.page.locator("[data-tool=help]").click()
