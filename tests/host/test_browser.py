@@ -151,7 +151,7 @@ def test_runs_by_the_button(page: Page, vue: bool) -> None:
     assert f"{views} frames of 224 x 168 pixels" in shown and "points" in shown and "files in" in shown
     assert page.colourful("iframe[title='Point cloud and cameras']") > 0.1
     values = page.js("() => app.graph.serialize().nodes.find(n => n.type == 'ManyView_PointCloud').widgets_values")
-    assert values[0] == 20 and len(values) == 10  # what we show on a node is not saved with it
+    assert values[0] == 20 and len(values) == 12  # what we show on a node is not saved with it
 
 
 @pytest.mark.parametrize("vue", RENDERERS)
