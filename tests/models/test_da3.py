@@ -10,7 +10,6 @@ import torch
 from manyview.models.checkpoints import LoadedModel, load_model, save_model
 from manyview.models.da3 import (
     OUTPUTS,
-    REFERENCES,
     SIZES,
     DepthAnything3,
     DepthAnything3Config,
@@ -21,6 +20,7 @@ from manyview.models.da3 import (
 from manyview.models.da3_cameras import decode_camera_to_world, encode_camera_to_world, normalised_cameras
 from manyview.models.dense_head import DenseHeadConfig
 from manyview.models.networks import Workload
+from manyview.models.reference_frame import REFERENCES
 from manyview.models.sparse import BlockSparse, SparsityConfig
 from manyview.nodes.load_images import load_images
 from manyview.nodes.reconstruct import reconstruct
