@@ -11,7 +11,6 @@ class Prediction:
 
     `confidence` means the same for every family: the sigmoid of the network's own number, from 0 up to 1.
     `pixel_center` is the coordinate that the intrinsics give to the centre of the first pixel: 0.0 or 0.5.
-    `metres` is the length of one unit of the scene where the network knows it.
     """
 
     world_to_camera: Tensor  # (N, 3, 4) float64
@@ -24,7 +23,6 @@ class Prediction:
     tracks: dict[str, Tensor] | None = None  # positions (N, Q, 2) pixels, visibility (N, Q), confidence (N, Q)
     point_source: str = "depth"  # where its world points are best taken from: "depth" or "points"
     pixel_center: float = 0.5
-    metres: float | None = None
 
 
 def single(batched: Tensor) -> Tensor:
